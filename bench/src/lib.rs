@@ -1,0 +1,1 @@
+//! Benchmarks beside peers, on the same files and cores.

@@ -1,0 +1,1 @@
+//! What a table is right now: members, the namespace, snapshots and manifests.

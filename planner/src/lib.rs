@@ -1,0 +1,1 @@
+//! Where each byte is read, and how: SQL, pruning, placement and the scan.

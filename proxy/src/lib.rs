@@ -1,0 +1,1 @@
+//! The service: Flight SQL, sessions, configuration and the command line.

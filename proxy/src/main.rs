@@ -1,0 +1,3 @@
+//! The `landfast` program.
+
+fn main() {}

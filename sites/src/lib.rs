@@ -1,0 +1,1 @@
+//! Where the bytes are: stores, links, inventory and routed reads.
