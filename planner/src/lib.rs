@@ -1,1 +1,23 @@
-//! Where each byte is read, and how: SQL, pruning, placement and the scan.
+//! Where should each byte be read, and how? SQL, pruning, placement and the scan.
+//!
+//! A statement's way: `Engine::parse` (one statement, an allow-list) → `Engine::plan` (names resolved, one pinned
+//! snapshot per table, every file placed, one physical plan) → `PlannedQuery::execute` (once) → `PlannedQuery::receipt`.
+//!
+//! # Invariants
+//! - A query reads one pinned snapshot per table, however often it names the table.
+//! - A statement has one schema: `Engine::describe` and `Engine::plan` give the same one, and every batch has it.
+//! - Nothing runs that is not on the allow-list; a clause that the engine would ignore is refused, never ignored.
+//! - A physical plan runs at most once.
+//! - Placement can change time and cost, never an answer: it is a pure function of plain data.
+//!
+//! # What this crate does not know
+//! Flight and gRPC; clocks; credentials; where a store is. It asks `landfast_catalog` what a table is, and
+//! `landfast_sites` for bytes.
+
+pub mod error;
+pub mod placement;
+
+pub use error::{ErrorKind, PlannerError, Position};
+
+/// What planning and running statements gives.
+pub type Result<T, E = PlannerError> = std::result::Result<T, E>;
