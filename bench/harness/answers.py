@@ -1,0 +1,54 @@
+"""Whether two engines gave the same answer: a benchmark of wrong answers is none."""
+
+import math
+from decimal import Decimal
+
+import pyarrow as pa
+
+RELATIVE = 1e-9
+
+
+def differences(name, engines, sql, folder):
+    """What differs between the first engine's answer and each other's, in words; nothing when all agree."""
+    answers = {}
+    for engine in engines:
+        path = folder / f"{name}-{engine.name}.arrow"
+        engine.save(sql, path)
+        with pa.OSFile(str(path)) as source:
+            answers[engine.name] = rows_of(pa.ipc.open_file(source).read_all())
+    first, *others = answers
+    return [f"{name}: {first} and {other}: {text}" for other in others if (text := difference(answers[first], answers[other]))]
+
+
+def rows_of(table):
+    return list(zip(*(column.to_pylist() for column in table.columns)))
+
+
+def difference(left, right):
+    if len(left) != len(right):
+        return f"{len(left)} rows and {len(right)}"
+    for number, (a, b) in enumerate(zip(left, right), 1):
+        if len(a) != len(b):
+            return f"{len(a)} columns and {len(b)}"
+        for column, (x, y) in enumerate(zip(a, b), 1):
+            if not same(x, y):
+                return f"row {number}, column {column}: {x!r} and {y!r}"
+    return None
+
+
+def same(x, y):
+    """Integers, text and dates exactly. DuckDB divides decimals as floats, DataFusion to a fixed number of places:
+    those agree when they differ by less than one in the last of the fewer places, or by 1e-9 of the value."""
+    if x == y:
+        return True
+    if not (is_number(x) and is_number(y)):
+        return False
+    if isinstance(x, int) and isinstance(y, int):
+        return False
+    places = [-value.as_tuple().exponent for value in (x, y) if isinstance(value, Decimal)]
+    step = 10.0 ** -min(places) if places and not (isinstance(x, Decimal) and isinstance(y, Decimal)) else 0.0
+    return math.isclose(float(x), float(y), rel_tol=RELATIVE, abs_tol=step)
+
+
+def is_number(value):
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)

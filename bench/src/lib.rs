@@ -1,1 +1,0 @@
-//! Benchmarks beside peers, on the same files and cores.
