@@ -16,6 +16,7 @@
 
 pub mod error;
 pub mod placement;
+pub mod sql;
 
 pub use error::{ErrorKind, PlannerError, Position};
 

@@ -1,0 +1,415 @@
+//! What a session can set, and how each setting is written.
+//!
+//! Settings are plain data: a key and a text each, so that tickets and session stores carry them. A key that nobody
+//! knows is an error that lists the nearest keys; nothing is ever lost silently.
+
+use std::time::Duration;
+
+use landfast_catalog::{CatalogName, Freshness, Reading, SchemaName};
+
+use crate::error::nearest;
+use crate::placement::PlacementMode;
+use crate::{PlannerError, Result};
+
+/// The age that `bounded` freshness allows at most: a pointer older than a day is never "fresh enough".
+const BOUND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// More partitions than this only cost memory.
+const TARGET_PARTITIONS_MAX: usize = 1024;
+/// A batch of more rows than this breaks the memory accounting's assumptions.
+const BATCH_ROWS_MAX: usize = 131_072;
+
+/// One setting's key, canonical spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Key {
+    BatchSize,
+    PreferHashJoin,
+    TargetPartitions,
+    Catalog,
+    Freshness,
+    Placement,
+    Schema,
+    StaleReads,
+    TimeZone,
+}
+
+const KEYS: [Key; 9] = [
+    Key::BatchSize,
+    Key::PreferHashJoin,
+    Key::TargetPartitions,
+    Key::Catalog,
+    Key::Freshness,
+    Key::Placement,
+    Key::Schema,
+    Key::StaleReads,
+    Key::TimeZone,
+];
+
+impl Key {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BatchSize => "datafusion.execution.batch_size",
+            Self::PreferHashJoin => "datafusion.optimizer.prefer_hash_join",
+            Self::TargetPartitions => "datafusion.execution.target_partitions",
+            Self::Catalog => "landfast.catalog",
+            Self::Freshness => "landfast.freshness",
+            Self::Placement => "landfast.placement",
+            Self::Schema => "landfast.schema",
+            Self::StaleReads => "landfast.stale_reads",
+            Self::TimeZone => "landfast.time_zone",
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::BatchSize => "rows per batch inside the engine",
+            Self::PreferHashJoin => "hash joins rather than sort-merge joins: true or false",
+            Self::TargetPartitions => "how many partitions a plan runs in",
+            Self::Catalog => "the catalog of names that have none",
+            Self::Freshness => "'strong', or 'bounded 60s': how old the catalog's word on a table may be",
+            Self::Placement => "'nearest' copy of each file, or 'origin' to compare",
+            Self::Schema => "the schema of names that have none",
+            Self::StaleReads => "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled",
+            Self::TimeZone => "the zone that timestamps without one are read and shown in",
+        }
+    }
+
+    /// Finds a key by any accepted spelling: in any case, with or without `landfast.`.
+    fn parse(written: &str) -> Result<Self> {
+        let lower = written.trim().to_ascii_lowercase();
+        let wanted = match lower.as_str() {
+            "catalog" | "database" => "landfast.catalog",
+            "schema" | "current_schema" | "search_path" => "landfast.schema",
+            "timezone" | "time_zone" | "time zone" | "landfast.timezone" | "datafusion.execution.time_zone" => {
+                "landfast.time_zone"
+            }
+            "freshness" => "landfast.freshness",
+            "placement" => "landfast.placement",
+            "stale_reads" => "landfast.stale_reads",
+            other => other,
+        };
+        KEYS.into_iter().find(|key| key.name() == wanted).ok_or_else(|| {
+            let mut near = nearest(wanted, KEYS.iter().map(|key| key.name()));
+            if near.is_empty() {
+                near = KEYS.iter().map(|key| key.name().to_string()).collect();
+            }
+            PlannerError::invalid(format!("there is no setting {written:?}; nearest: {}", near.join(", ")))
+        })
+    }
+}
+
+/// The settings of one session.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SessionSettings {
+    /// The catalog of names that have none.
+    pub catalog: Option<CatalogName>,
+    /// The schema of names that have none.
+    pub schema: Option<SchemaName>,
+    /// How old the catalog's word on a table may be.
+    pub freshness: Freshness,
+    /// Whether a table may be read past its bound while its member is down.
+    pub stale_reads_allowed: bool,
+    /// Which copies are read.
+    pub placement: PlacementMode,
+    /// The zone of timestamps without one, as IANA name or offset.
+    pub time_zone: String,
+    /// How many partitions a plan runs in; none means the engine's default.
+    pub target_partitions: Option<usize>,
+    /// Rows per batch inside the engine; none means the engine's default.
+    pub batch_size: Option<usize>,
+    /// Hash joins rather than sort-merge joins.
+    pub prefer_hash_join: bool,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            catalog: None,
+            schema: None,
+            freshness: Freshness::Bounded(Duration::from_secs(60)),
+            stale_reads_allowed: false,
+            placement: PlacementMode::Nearest,
+            time_zone: "UTC".to_string(),
+            target_partitions: None,
+            batch_size: None,
+            prefer_hash_join: true,
+        }
+    }
+}
+
+impl SessionSettings {
+    /// Every key there is, sorted.
+    pub fn keys() -> Vec<&'static str> {
+        KEYS.iter().map(|key| key.name()).collect()
+    }
+
+    /// What the key means, in a few words.
+    pub fn describe(key: &str) -> Result<&'static str> {
+        Key::parse(key).map(Key::description)
+    }
+
+    /// The canonical spelling of a key, or an error that lists the nearest ones.
+    pub fn canonical_key(key: &str) -> Result<&'static str> {
+        Key::parse(key).map(Key::name)
+    }
+
+    /// Sets one setting from its text. On an error nothing has changed.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let value = value.trim();
+        match Key::parse(key)? {
+            Key::Catalog => {
+                self.catalog = optional(value).map(CatalogName::new).transpose().map_err(bad(key))?;
+            }
+            Key::Schema => {
+                self.schema = optional(value).map(SchemaName::new).transpose().map_err(bad(key))?;
+            }
+            Key::Freshness => self.freshness = parse_freshness(value)?,
+            Key::StaleReads => {
+                self.stale_reads_allowed = one_of(key, value, &[("refuse", false), ("allow", true)])?;
+            }
+            Key::Placement => {
+                self.placement = one_of(
+                    key,
+                    value,
+                    &[("nearest", PlacementMode::Nearest), ("origin", PlacementMode::Origin)],
+                )?;
+            }
+            Key::TimeZone => self.time_zone = parse_time_zone(value)?,
+            Key::TargetPartitions => {
+                self.target_partitions = optional(value)
+                    .map(|text| number(key, text, 1, TARGET_PARTITIONS_MAX))
+                    .transpose()?;
+            }
+            Key::BatchSize => {
+                self.batch_size =
+                    optional(value).map(|text| number(key, text, 1, BATCH_ROWS_MAX)).transpose()?;
+            }
+            Key::PreferHashJoin => {
+                self.prefer_hash_join =
+                    one_of(key, value, &[("true", true), ("on", true), ("false", false), ("off", false)])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives one setting the value that `defaults` has.
+    pub fn reset(&mut self, key: &str, defaults: &SessionSettings) -> Result<()> {
+        let value = defaults.show(key)?;
+        self.set(key, &value)
+    }
+
+    /// One setting's value as text; what [`Self::set`] takes.
+    pub fn show(&self, key: &str) -> Result<String> {
+        Ok(self.text(Key::parse(key)?))
+    }
+
+    /// Every setting as key and text, sorted by key.
+    pub fn to_pairs(&self) -> Vec<(String, String)> {
+        KEYS.into_iter().map(|key| (key.name().to_string(), self.text(key))).collect()
+    }
+
+    /// Settings from keys and texts; keys that are not there keep their defaults.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let mut settings = Self::default();
+        for (key, value) in pairs {
+            settings.set(key, value)?;
+        }
+        Ok(settings)
+    }
+
+    /// How the catalog is to be read under these settings.
+    pub fn reading(&self) -> Reading {
+        Reading { freshness: self.freshness, stale_allowed: self.stale_reads_allowed }
+    }
+
+    fn text(&self, key: Key) -> String {
+        match key {
+            Key::Catalog => self.catalog.as_ref().map(|name| name.to_string()).unwrap_or_default(),
+            Key::Schema => self.schema.as_ref().map(|name| name.to_string()).unwrap_or_default(),
+            Key::Freshness => freshness_text(self.freshness),
+            Key::StaleReads => if self.stale_reads_allowed { "allow" } else { "refuse" }.to_string(),
+            Key::Placement => match self.placement {
+                PlacementMode::Nearest => "nearest".to_string(),
+                PlacementMode::Origin => "origin".to_string(),
+            },
+            Key::TimeZone => self.time_zone.clone(),
+            Key::TargetPartitions => self.target_partitions.map(|n| n.to_string()).unwrap_or_default(),
+            Key::BatchSize => self.batch_size.map(|n| n.to_string()).unwrap_or_default(),
+            Key::PreferHashJoin => self.prefer_hash_join.to_string(),
+        }
+    }
+}
+
+/// An empty text, or `default`, takes a setting back to none.
+fn optional(value: &str) -> Option<&str> {
+    (!value.is_empty() && !value.eq_ignore_ascii_case("default")).then_some(value)
+}
+
+fn bad<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> PlannerError + '_ {
+    move |error| PlannerError::invalid(format!("{key}: {error}"))
+}
+
+fn one_of<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T> {
+    choices.iter().find(|(name, _)| value.eq_ignore_ascii_case(name)).map(|(_, choice)| *choice).ok_or_else(|| {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
+        PlannerError::invalid(format!("{key} can't be {value:?}: it is one of {}", names.join(", ")))
+    })
+}
+
+fn number(key: &str, value: &str, least: usize, most: usize) -> Result<usize> {
+    value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
+        PlannerError::invalid(format!("{key} can't be {value:?}: it is a whole number from {least} to {most}"))
+    })
+}
+
+/// `strong`, or `bounded` and a duration such as `500ms`, `60s`, `5m`, `2h`, `1d`; several may follow one another.
+pub(crate) fn parse_freshness(value: &str) -> Result<Freshness> {
+    let lower = value.to_ascii_lowercase();
+    if lower == "strong" {
+        return Ok(Freshness::Strong);
+    }
+    let duration = lower
+        .strip_prefix("bounded")
+        .map(|rest| rest.trim_matches(|c: char| c.is_whitespace() || c == '(' || c == ')'))
+        .and_then(parse_duration);
+    match duration {
+        Some(bound) if bound <= BOUND_MAX => Ok(Freshness::Bounded(bound)),
+        Some(_) => Err(PlannerError::invalid("landfast.freshness is bounded by 24 h at most")),
+        None => Err(PlannerError::invalid(format!(
+            "landfast.freshness can't be {value:?}: it is 'strong' or 'bounded' and a duration, such as 'bounded 60s'"
+        ))),
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start();
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit_ms: u64 = match &rest[..letters] {
+            "ms" | "milliseconds" | "millisecond" => 1,
+            "s" | "sec" | "second" | "seconds" => 1000,
+            "m" | "min" | "minute" | "minutes" => 60_000,
+            "h" | "hr" | "hour" | "hours" => 3_600_000,
+            "d" | "day" | "days" => 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::from_millis(number.checked_mul(unit_ms)?))?;
+        rest = rest[letters..].trim_start();
+    }
+    Some(total)
+}
+
+fn freshness_text(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::Strong => "strong".to_string(),
+        Freshness::Bounded(bound) => {
+            let ms = bound.as_millis();
+            if ms % 1000 == 0 { format!("bounded {}s", ms / 1000) } else { format!("bounded {ms}ms") }
+        }
+    }
+}
+
+fn parse_time_zone(value: &str) -> Result<String> {
+    let value = if value.eq_ignore_ascii_case("utc") || value.eq_ignore_ascii_case("z") { "UTC" } else { value };
+    value
+        .parse::<arrow::array::timezone::Tz>()
+        .map(|_| value.to_string())
+        .map_err(|_| {
+            PlannerError::invalid(format!(
+                "landfast.time_zone can't be {value:?}: it is a name such as 'Europe/Berlin' or an offset such as '+02:00'"
+            ))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_survives_the_way_through_text() {
+        let mut settings = SessionSettings::default();
+        for (key, value) in [
+            ("landfast.catalog", "lake"),
+            ("schema", "a.b"),
+            ("LANDFAST.FRESHNESS", "bounded 1m 30s"),
+            ("landfast.stale_reads", "allow"),
+            ("landfast.placement", "Origin"),
+            ("timezone", "Europe/Berlin"),
+            ("datafusion.execution.target_partitions", "7"),
+            ("datafusion.execution.batch_size", "1024"),
+            ("datafusion.optimizer.prefer_hash_join", "false"),
+        ] {
+            settings.set(key, value).unwrap();
+        }
+        assert_eq!(settings.show("freshness").unwrap(), "bounded 90s");
+        let pairs = settings.to_pairs();
+        let again =
+            SessionSettings::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+        assert_eq!(again, settings);
+        let plain = SessionSettings::default().to_pairs();
+        let again =
+            SessionSettings::from_pairs(plain.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+        assert_eq!(again, SessionSettings::default());
+    }
+
+    #[test]
+    fn an_unknown_key_lists_the_nearest_ones() {
+        let error = SessionSettings::default().set("landfast.freshnes", "strong").unwrap_err();
+        assert!(error.to_string().contains("landfast.freshness"), "{error}");
+        let error = SessionSettings::default().set("datafusion.catalog.location", "/").unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_changes_nothing() {
+        let mut settings = SessionSettings::default();
+        for (key, value) in [
+            ("landfast.freshness", "bounded"),
+            ("landfast.freshness", "bounded 60"),
+            ("landfast.freshness", "bounded 25h"),
+            ("landfast.freshness", "fresh"),
+            ("landfast.placement", "near"),
+            ("landfast.stale_reads", "yes"),
+            ("landfast.time_zone", "Mars/Olympus"),
+            ("landfast.catalog", "no spaces allowed"),
+            ("datafusion.execution.batch_size", "0"),
+            ("datafusion.execution.target_partitions", "100000"),
+        ] {
+            assert!(settings.set(key, value).is_err(), "{key} = {value}");
+        }
+        assert_eq!(settings, SessionSettings::default());
+    }
+
+    #[test]
+    fn a_reset_gives_back_the_default() {
+        let mut defaults = SessionSettings::default();
+        defaults.set("landfast.catalog", "lake").unwrap();
+        let mut settings = defaults.clone();
+        settings.set("landfast.catalog", "other").unwrap();
+        settings.reset("catalog", &defaults).unwrap();
+        assert_eq!(settings, defaults);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bound_up_to_a_day_survives_the_way_through_text(ms in 0u64..=86_400_000) {
+            let freshness = Freshness::Bounded(Duration::from_millis(ms));
+            prop_assert_eq!(parse_freshness(&freshness_text(freshness)).unwrap(), freshness);
+        }
+
+        #[test]
+        fn no_text_makes_the_settings_panic(key in ".{0,40}", value in ".{0,40}") {
+            let _ = SessionSettings::default().set(&key, &value);
+            let _ = parse_freshness(&value);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What may be asked, and what the words in it mean.
+//!
+//! A statement's text becomes a [`Statement`] (exactly one, from an allow-list, nothing in it that the engine would
+//! ignore); its names become tables and columns that exist; its parameters get types.
+
+pub(crate) mod parse;
+mod refuse;
+mod shape;
+pub(crate) mod statement;
+
+pub use statement::{Command, QueryStatement, Statement};

@@ -1,0 +1,700 @@
+//! From text to exactly one statement of the allow-list.
+//!
+//! The first words decide whether a statement may run at all, before it is parsed: so what is refused is refused by
+//! name, in every spelling of it that some dialect or engine knows.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    DescribeAlias, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, ObjectType, Reset, SchemaName, Set, ShowStatementFilter,
+    ShowStatementFilterPosition, ShowStatementOptions, Spanned, Statement as Ast, Use, Value,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
+
+use super::refuse::{place, refuse};
+use super::shape::tame;
+use super::statement::{
+    Argument, Command, CommandKind, Like, QueryKind, QueryStatement, Show, Statement,
+};
+use crate::error::Position;
+use crate::{PlannerError, Result};
+
+/// How deep the parser itself may go; brackets and sub-queries count.
+const PARSER_DEPTH_MAX: usize = 100;
+/// How many parameters one statement takes.
+const PARAMETERS_MAX: usize = 1000;
+/// How many words and signs that can nest one statement may hold: each could be a level of the tree before it is tamed.
+const NESTING_TOKENS_MAX: usize = 20_000;
+/// The stack that parsing gets: enough for a tree as deep as [`NESTING_TOKENS_MAX`], committed only as it is used.
+const PARSER_STACK_BYTES: usize = 64 << 20;
+
+/// What the user is told who wants to write.
+const WRITES: &str = "Landfast reads tables and does not write them yet; write with another Iceberg engine, and the \
+                      next query sees it";
+
+/// Parses exactly one statement of at most `bytes_max` bytes.
+pub(crate) fn parse(text: &str, bytes_max: usize) -> Result<Statement> {
+    if text.len() > bytes_max {
+        return Err(PlannerError::exhausted(format!(
+            "the statement is {} bytes long, and {bytes_max} are allowed",
+            text.len()
+        )));
+    }
+    // Parsing, taming and dropping an untamed tree take stack by its depth; what leaves here is tame.
+    stacker::grow(PARSER_STACK_BYTES, || parse_here(text))
+}
+
+fn parse_here(text: &str) -> Result<Statement> {
+    let dialect = GenericDialect {};
+    let mut tokens = Tokenizer::new(&dialect, text)
+        .tokenize_with_location()
+        .map_err(|error| tokenizer_error(&error))?;
+    let parameters = number_parameters(&mut tokens)?;
+    let words: Vec<&TokenWithSpan> = tokens
+        .iter()
+        .filter(|token| !is_blank(&token.token))
+        .collect();
+    allowed(&words)?;
+    no_time_travel(&words)?;
+    no_deep_nesting(&words)?;
+    let start = words.first().and_then(|token| place(token.span));
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(PARSER_DEPTH_MAX)
+        .with_tokens_with_locations(tokens);
+    let ast = parser.parse_statement().map_err(parser_error)?;
+    let mut ended = false;
+    while parser.consume_token(&Token::SemiColon) {
+        ended = true;
+    }
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        let text = if ended {
+            "a request holds exactly one statement, and another follows".to_string()
+        } else {
+            format!(
+                "the statement should end before {:?}",
+                rest.token.to_string()
+            )
+        };
+        return Err(PlannerError::invalid(text).at(place(rest.span)));
+    }
+    statement(ast, Arc::from(text), parameters, start)
+}
+
+fn is_blank(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_) | Token::EOF)
+}
+
+/// Gives each `?` its number, in the order of the text, and counts parameters.
+fn number_parameters(tokens: &mut [TokenWithSpan]) -> Result<usize> {
+    let (mut questions, mut highest) = (0usize, 0usize);
+    let mut dollars = false;
+    for token in tokens {
+        let at = place(token.span);
+        let Token::Placeholder(name) = &mut token.token else {
+            continue;
+        };
+        if name == "?" {
+            questions += 1;
+            *name = format!("${questions}");
+            highest = highest.max(questions);
+        } else {
+            dollars = true;
+            let number = name[1..]
+                .parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| {
+                    PlannerError::invalid(format!(
+                        "parameter {name} has no number: write ? or $1, $2, …"
+                    ))
+                    .at(at)
+                })?;
+            *name = format!("${number}");
+            highest = highest.max(number);
+        }
+        if questions > 0 && dollars {
+            return Err(PlannerError::invalid(
+                "a statement numbers its parameters with ? or with $1, not both",
+            )
+            .at(at));
+        }
+        if highest > PARAMETERS_MAX {
+            return Err(PlannerError::exhausted(format!(
+                "a statement takes at most {PARAMETERS_MAX} parameters"
+            ))
+            .at(at));
+        }
+    }
+    Ok(highest)
+}
+
+/// Refuses whatever does not start like a statement of the allow-list.
+fn allowed(words: &[&TokenWithSpan]) -> Result<()> {
+    let Some(first) = words.iter().find(|token| token.token != Token::SemiColon) else {
+        return Err(PlannerError::invalid("the statement is empty"));
+    };
+    let at = place(first.span);
+    let keywords: Vec<Keyword> = words
+        .iter()
+        .take(8)
+        .map(|token| keyword(&token.token))
+        .collect();
+    let upper = |n: usize| {
+        words
+            .iter()
+            .take(n)
+            .map(|token| token.token.to_string().to_uppercase())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let no = |name: String, why: &str| {
+        Err(PlannerError::unsupported(format!("{name} is not supported: {why}")).at(at))
+    };
+    match keywords[0] {
+        Keyword::EXPLAIN => {
+            let inner = words[1..].iter().position(|token| {
+                !matches!(keyword(&token.token), Keyword::ANALYZE | Keyword::VERBOSE)
+            });
+            match inner.map(|n| words[n + 1]) {
+                Some(next) if starts_query(&next.token) => Ok(()),
+                Some(next) => no(
+                    format!("EXPLAIN … {}", next.token.to_string().to_uppercase()),
+                    "EXPLAIN [ANALYZE] [VERBOSE] takes a query",
+                ),
+                None => Err(PlannerError::invalid("EXPLAIN what?").at(at)),
+            }
+        }
+        Keyword::SET
+        | Keyword::RESET
+        | Keyword::SHOW
+        | Keyword::DESCRIBE
+        | Keyword::DESC
+        | Keyword::CALL
+        | Keyword::USE => Ok(()),
+        Keyword::CREATE => match keywords.get(1) {
+            Some(Keyword::SCHEMA) => Ok(()),
+            Some(Keyword::EXTERNAL) => no(
+                upper(3),
+                "use CALL landfast.register_table('catalog.schema.table', 'URI')",
+            ),
+            Some(Keyword::TABLE) | Some(Keyword::OR) | Some(Keyword::TEMPORARY) => {
+                no(upper(2), WRITES)
+            }
+            _ => no(upper(2), "only CREATE SCHEMA is"),
+        },
+        Keyword::DROP => match keywords.get(1) {
+            Some(Keyword::SCHEMA | Keyword::TABLE) => Ok(()),
+            _ => no(upper(2), "only DROP SCHEMA and DROP TABLE are"),
+        },
+        Keyword::INSERT
+        | Keyword::UPDATE
+        | Keyword::DELETE
+        | Keyword::MERGE
+        | Keyword::TRUNCATE
+        | Keyword::REPLACE
+        | Keyword::ALTER => no(upper(1), WRITES),
+        Keyword::COPY | Keyword::EXPORT | Keyword::UNLOAD => no(
+            upper(1),
+            "run a query and let the client write what it gets",
+        ),
+        Keyword::PREPARE | Keyword::EXECUTE | Keyword::EXEC | Keyword::DEALLOCATE => {
+            no(upper(1), "use your driver's prepared statements")
+        }
+        Keyword::BEGIN
+        | Keyword::START
+        | Keyword::COMMIT
+        | Keyword::ROLLBACK
+        | Keyword::SAVEPOINT => no(
+            upper(1),
+            "each query reads pinned snapshots, and there are no transactions",
+        ),
+        _ if starts_query(&first.token) => Ok(()),
+        _ if matches!(first.token, Token::Word(_)) => no(
+            upper(1),
+            "Landfast runs queries, EXPLAIN, SHOW, DESCRIBE, SET, RESET, USE, CALL, CREATE SCHEMA and DROP",
+        ),
+        _ => Err(
+            PlannerError::invalid(format!("a statement can't start with {}", first.token)).at(at),
+        ),
+    }
+}
+
+fn keyword(token: &Token) -> Keyword {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+fn starts_query(token: &Token) -> bool {
+    *token == Token::LParen
+        || matches!(
+            keyword(token),
+            Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM
+        )
+}
+
+/// Time travel in any dialect's words; most of them don't parse, and the error should say more than that.
+fn no_time_travel(words: &[&TokenWithSpan]) -> Result<()> {
+    let word = |n: usize| match words.get(n).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    for n in 0..words.len() {
+        let first = word(n);
+        let names_time = |name: &str| {
+            matches!(
+                name,
+                "VERSION" | "TIMESTAMP" | "SYSTEM_TIME" | "SYSTEM_VERSION" | "APPLICATION_TIME"
+            )
+        };
+        let found = (first == "FOR" && names_time(&word(n + 1)))
+            || (names_time(&first) && word(n + 1) == "AS" && word(n + 2) == "OF")
+            || (matches!(first.as_str(), "AT" | "BEFORE")
+                && words
+                    .get(n + 1)
+                    .is_some_and(|token| token.token == Token::LParen)
+                && matches!(
+                    word(n + 2).as_str(),
+                    "TIMESTAMP" | "OFFSET" | "STATEMENT" | "STREAM" | "VERSION"
+                )
+                && words
+                    .get(n + 3)
+                    .is_some_and(|token| token.token == Token::RArrow));
+        if found {
+            return Err(PlannerError::unsupported(
+                "time travel is not supported: a query reads the newest snapshot that its freshness allows",
+            )
+            .at(place(words[n].span)));
+        }
+    }
+    Ok(())
+}
+
+/// Bounds how deep a tree the parser could build before [`tame`] sees it.
+fn no_deep_nesting(words: &[&TokenWithSpan]) -> Result<()> {
+    let nesting = words
+        .iter()
+        .filter(|token| match &token.token {
+            Token::Word(word) => word.quote_style.is_none() && word.keyword != Keyword::NoKeyword,
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Comma
+            | Token::Period
+            | Token::LParen
+            | Token::RParen => false,
+            _ => true,
+        })
+        .count();
+    if nesting > NESTING_TOKENS_MAX {
+        return Err(PlannerError::exhausted(format!(
+            "the statement holds {nesting} operators and keywords, and {NESTING_TOKENS_MAX} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+fn statement(
+    ast: Ast,
+    text: Arc<str>,
+    parameters: usize,
+    at: Option<Position>,
+) -> Result<Statement> {
+    let query = |kind| {
+        Ok(Statement::Query(QueryStatement {
+            text: text.clone(),
+            kind,
+            parameters,
+        }))
+    };
+    let command = |kind| {
+        Ok(Statement::Command(Command {
+            text: text.clone(),
+            kind,
+            parameters,
+        }))
+    };
+    let unsupported =
+        |what: &str| Err(PlannerError::unsupported(format!("{what} is not supported")).at(at));
+    match ast {
+        Ast::Query(mut inner) => {
+            tame(&mut inner)?;
+            refuse(&inner)?;
+            query(QueryKind::Rows(inner))
+        }
+        Ast::Explain {
+            describe_alias,
+            analyze,
+            verbose,
+            query_plan,
+            estimate,
+            statement,
+            format,
+            options,
+        } => {
+            let Ast::Query(mut inner) = *statement else {
+                return unsupported("EXPLAIN of anything but a query");
+            };
+            tame(&mut inner)?;
+            refuse(&inner)?;
+            if describe_alias != DescribeAlias::Explain {
+                return query(QueryKind::Show(Show::ColumnsOf(inner)));
+            }
+            if query_plan || estimate || format.is_some() || options.is_some() {
+                return unsupported("EXPLAIN with options (write EXPLAIN [ANALYZE] [VERBOSE])");
+            }
+            query(QueryKind::Explain {
+                analyze,
+                verbose,
+                query: inner,
+            })
+        }
+        Ast::ExplainTable {
+            hive_format,
+            table_name,
+            ..
+        } => {
+            if hive_format.is_some() {
+                return unsupported("DESCRIBE EXTENDED and FORMATTED");
+            }
+            query(QueryKind::Show(Show::Columns {
+                table: table_name,
+                like: Like::default(),
+            }))
+        }
+        Ast::ShowCatalogs { show_options, .. } | Ast::ShowDatabases { show_options, .. } => {
+            let (within, like) = show_parts(show_options)?;
+            if within.is_some() {
+                return unsupported("SHOW CATALOGS IN");
+            }
+            query(QueryKind::Show(Show::Catalogs(like)))
+        }
+        Ast::ShowSchemas { show_options, .. } => {
+            let (within, like) = show_parts(show_options)?;
+            let within = within.map(|name| single(&name)).transpose()?;
+            query(QueryKind::Show(Show::Schemas { within, like }))
+        }
+        Ast::ShowTables { show_options, .. } => {
+            let (within, like) = show_parts(show_options)?;
+            query(QueryKind::Show(Show::Tables { within, like }))
+        }
+        Ast::ShowColumns { show_options, .. } => {
+            let (table, like) = show_parts(show_options)?;
+            let table = table.ok_or_else(|| {
+                PlannerError::invalid("SHOW COLUMNS of which table? Add FROM").at(at)
+            })?;
+            query(QueryKind::Show(Show::Columns { table, like }))
+        }
+        Ast::ShowVariable { variable } => {
+            query(QueryKind::Show(Show::Settings(setting_name(&variable))))
+        }
+        Ast::Set(set) => command(set_command(set)?),
+        Ast::Reset(reset) => command(CommandKind::Reset {
+            key: match reset.reset {
+                Reset::ALL => None,
+                Reset::ConfigurationParameter(name) => Some(plain(&name)),
+            },
+        }),
+        Ast::Use(target) => command(use_command(target)?),
+        Ast::Call(function) => command(call(function)?),
+        Ast::CreateSchema {
+            schema_name,
+            if_not_exists,
+            with,
+            options,
+            default_collate_spec,
+            clone,
+        } => {
+            let SchemaName::Simple(name) = schema_name else {
+                return unsupported("CREATE SCHEMA … AUTHORIZATION");
+            };
+            if with.is_some()
+                || options.is_some()
+                || default_collate_spec.is_some()
+                || clone.is_some()
+            {
+                return unsupported("CREATE SCHEMA with options");
+            }
+            command(CommandKind::CreateSchema {
+                name,
+                or_keep: if_not_exists,
+            })
+        }
+        Ast::Drop {
+            object_type,
+            if_exists,
+            mut names,
+            cascade,
+            purge,
+            temporary,
+            table,
+            ..
+        } => {
+            if cascade || purge || temporary || table.is_some() {
+                return unsupported("DROP with CASCADE, PURGE or TEMPORARY");
+            }
+            let (Some(name), true) = (names.pop(), names.is_empty()) else {
+                return unsupported("DROP of several things at once");
+            };
+            match object_type {
+                ObjectType::Schema => command(CommandKind::DropSchema {
+                    name,
+                    or_ignore: if_exists,
+                }),
+                ObjectType::Table => command(CommandKind::DropTable {
+                    name,
+                    or_ignore: if_exists,
+                }),
+                other => unsupported(&format!("DROP {other}")),
+            }
+        }
+        _ => {
+            let name: Vec<&str> = text.split_whitespace().take(2).collect();
+            unsupported(&name.join(" ").to_uppercase())
+        }
+    }
+}
+
+fn show_parts(options: ShowStatementOptions) -> Result<(Option<ObjectName>, Like)> {
+    let ShowStatementOptions {
+        show_in,
+        starts_with,
+        limit,
+        limit_from,
+        filter_position,
+    } = options;
+    if starts_with.is_some() || limit.is_some() || limit_from.is_some() {
+        return Err(PlannerError::unsupported(
+            "SHOW with STARTS WITH or LIMIT is not supported (use LIKE)",
+        ));
+    }
+    let filter = filter_position.map(|position| match position {
+        ShowStatementFilterPosition::Infix(filter)
+        | ShowStatementFilterPosition::Suffix(filter) => filter,
+    });
+    let like = match filter {
+        None => Like::default(),
+        Some(ShowStatementFilter::Like(pattern) | ShowStatementFilter::NoKeyword(pattern)) => {
+            Like {
+                pattern: Some(pattern),
+                any_case: false,
+            }
+        }
+        Some(ShowStatementFilter::ILike(pattern)) => Like {
+            pattern: Some(pattern),
+            any_case: true,
+        },
+        Some(ShowStatementFilter::Where(_)) => {
+            return Err(PlannerError::unsupported(
+                "SHOW … WHERE is not supported (use LIKE, or information_schema)",
+            ));
+        }
+    };
+    Ok((show_in.and_then(|within| within.parent_name), like))
+}
+
+fn set_command(set: Set) -> Result<CommandKind> {
+    let (key, value) = match set {
+        Set::SingleAssignment {
+            scope: _,
+            hivevar: false,
+            variable,
+            values,
+        } => {
+            let [value] = <[Expr; 1]>::try_from(values)
+                .map_err(|_| PlannerError::invalid("SET takes one value: SET key = 'value'"))?;
+            (plain(&variable), value)
+        }
+        Set::SetTimeZone {
+            local: false,
+            value,
+        } => ("landfast.time_zone".to_string(), value),
+        other => {
+            return Err(PlannerError::unsupported(format!(
+                "{other} is not supported: write SET key = 'value'"
+            )));
+        }
+    };
+    match value {
+        Expr::Identifier(ident)
+            if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default") =>
+        {
+            Ok(CommandKind::Reset { key: Some(key) })
+        }
+        Expr::Identifier(ident) => Ok(CommandKind::Set {
+            key,
+            value: ident.value,
+        }),
+        Expr::Value(value) => match value.value {
+            Value::SingleQuotedString(text)
+            | Value::DoubleQuotedString(text)
+            | Value::Number(text, _) => Ok(CommandKind::Set { key, value: text }),
+            Value::Boolean(yes) => Ok(CommandKind::Set {
+                key,
+                value: yes.to_string(),
+            }),
+            other => Err(PlannerError::invalid(format!(
+                "{key} can't be set to {other}: write a text in quotes"
+            ))),
+        },
+        other => Err(PlannerError::invalid(format!(
+            "{key} can't be set to {other}: write a text in quotes"
+        ))),
+    }
+}
+
+fn use_command(target: Use) -> Result<CommandKind> {
+    match target {
+        Use::Object(name) => Ok(CommandKind::Use { name }),
+        other => Err(PlannerError::unsupported(format!(
+            "{other} is not supported: write USE catalog.schema"
+        ))),
+    }
+}
+
+fn call(function: Function) -> Result<CommandKind> {
+    let name = plain(&function.name).to_ascii_lowercase();
+    let at = place(function.name.span());
+    let plain_call = function.over.is_none()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.within_group.is_empty()
+        && function.parameters == FunctionArguments::None;
+    let mut arguments = match function.args {
+        FunctionArguments::List(list)
+            if plain_call && list.clauses.is_empty() && list.duplicate_treatment.is_none() =>
+        {
+            list.args
+                .into_iter()
+                .map(argument)
+                .collect::<Result<Vec<_>>>()?
+        }
+        FunctionArguments::None if plain_call => Vec::new(),
+        _ => {
+            return Err(
+                PlannerError::invalid("CALL takes texts: CALL procedure('text', …)").at(at),
+            );
+        }
+    }
+    .into_iter();
+    let kind = match (name.as_str(), arguments.len()) {
+        ("landfast.register_table", 2) => arguments
+            .next()
+            .zip(arguments.next())
+            .map(|(table, metadata)| CommandKind::RegisterTable { table, metadata }),
+        ("landfast.unregister_table", 1) => arguments
+            .next()
+            .map(|table| CommandKind::UnregisterTable { table }),
+        ("landfast.register_table" | "landfast.unregister_table", _) => None,
+        _ => {
+            return Err(PlannerError::not_found(
+                format!("there is no procedure {name}"),
+                vec![
+                    "landfast.register_table".to_string(),
+                    "landfast.unregister_table".to_string(),
+                ],
+            )
+            .at(at));
+        }
+    };
+    kind.ok_or_else(|| {
+        PlannerError::invalid(
+            "write CALL landfast.register_table('catalog.schema.table', 'metadata.json URI') or \
+             CALL landfast.unregister_table('catalog.schema.table')",
+        )
+        .at(at)
+    })
+}
+
+fn argument(argument: FunctionArg) -> Result<Argument> {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) = &argument else {
+        return Err(PlannerError::invalid(format!(
+            "CALL takes texts in quotes, not {argument}"
+        )));
+    };
+    match &value.value {
+        Value::SingleQuotedString(text) => Ok(Argument::Text(text.clone())),
+        Value::Placeholder(name) => name
+            .trim_start_matches('$')
+            .parse()
+            .map(Argument::Parameter)
+            .map_err(|_| PlannerError::invalid(format!("parameter {name} has no number"))),
+        other => Err(PlannerError::invalid(format!(
+            "CALL takes texts in quotes, not {other}"
+        ))),
+    }
+}
+
+/// `SHOW a.b`, `SHOW TIME ZONE` and `SHOW ALL`.
+fn setting_name(words: &[Ident]) -> Option<String> {
+    let words: Vec<&str> = words.iter().map(|ident| ident.value.as_str()).collect();
+    match words.as_slice() {
+        [] => None,
+        [all] if all.eq_ignore_ascii_case("all") => None,
+        [time, zone] if time.eq_ignore_ascii_case("time") && zone.eq_ignore_ascii_case("zone") => {
+            Some("landfast.time_zone".to_string())
+        }
+        words => Some(words.join(".")),
+    }
+}
+
+/// A name as its parts, joined by dots, without quotes.
+fn plain(name: &ObjectName) -> String {
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(|ident| ident.value.as_str())
+        .collect();
+    parts.join(".")
+}
+
+fn single(name: &ObjectName) -> Result<Ident> {
+    match name.0.as_slice() {
+        [part] => part.as_ident().cloned(),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        PlannerError::invalid(format!("{name} should be one name")).at(place(name.span()))
+    })
+}
+
+fn tokenizer_error(error: &TokenizerError) -> PlannerError {
+    PlannerError::invalid(error.message.clone()).at(Some(Position {
+        line: error.location.line,
+        column: error.location.column,
+    }))
+}
+
+/// The parser's errors hold the place in their text: ` at Line: 1, Column: 5`.
+fn parser_error(error: ParserError) -> PlannerError {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            return PlannerError::exhausted(format!(
+                "the statement nests deeper than {PARSER_DEPTH_MAX} levels"
+            ));
+        }
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+    };
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return PlannerError::invalid(text);
+    };
+    let position = place.split_once(", Column: ").and_then(|(line, column)| {
+        Some(Position {
+            line: line.parse().ok()?,
+            column: column.parse().ok()?,
+        })
+    });
+    match position {
+        Some(position) => PlannerError::invalid(message).at(Some(position)),
+        None => PlannerError::invalid(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;
