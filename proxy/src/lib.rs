@@ -1,1 +1,18 @@
-//! The service: Flight SQL, sessions, configuration and the command line.
+//! The service: everything with a socket, a clock or a configuration file.
+//!
+//! A query's way: Flight decodes a command, the engine of `landfast_planner` plans and runs it, and the receipt of what
+//! it read is recorded. `serve` puts all parts together, in one place.
+//!
+//! # Invariants
+//! - This is the only crate that knows Flight.
+//! - One place maps errors to gRPC status codes.
+//! - Nothing is served without TLS and authentication, except on a loopback address by request.
+
+pub mod client;
+pub mod demo;
+
+/// Chooses the process's cryptography for TLS, once; every later call changes nothing.
+pub fn install_crypto() {
+    // An error means that one is installed already, by us or by a program that embeds this crate.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

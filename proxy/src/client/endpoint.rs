@@ -1,0 +1,114 @@
+//! A Flight URI and how to reach it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+
+use super::ClientError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// HTTP/2 windows: with the defaults of 64 KiB, a link of 40 ms carries 1.6 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Where a Flight SQL server listens, and whom to trust there.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    url: String,
+    http_url: String,
+    tls: Option<Option<Certificate>>,
+}
+
+/// Why an address can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Not a Flight URI.
+    #[error("`{0}` is no Flight URI; write grpc+tls://host:port, or grpc://host:port without TLS")]
+    Uri(String),
+    /// A certificate file can't be used.
+    #[error("{}: {reason}", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate was given for a connection without TLS.
+    #[error("a CA file is of no use with {0}, which has no TLS")]
+    NoTls(String),
+}
+
+impl Endpoint {
+    /// Reads a Flight URI (`grpc+tls://host:port`, `grpc://host:port`). `ca_file` is a PEM file with the authorities
+    /// to trust; without one, the system's are.
+    ///
+    /// # Errors
+    /// When it is no Flight URI, or the file can't be read.
+    pub fn new(url: &str, ca_file: Option<PathBuf>) -> Result<Self, EndpointError> {
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| EndpointError::Uri(url.to_owned()))?;
+        let with_tls = match scheme {
+            "grpc" | "grpc+tcp" => false,
+            "grpc+tls" => true,
+            _ => return Err(EndpointError::Uri(url.to_owned())),
+        };
+        let rest = rest.trim_end_matches('/');
+        if rest.is_empty() || rest.contains('/') || rest.contains('@') {
+            return Err(EndpointError::Uri(url.to_owned()));
+        }
+        let tls = match (with_tls, ca_file) {
+            (false, None) => None,
+            (false, Some(_)) => return Err(EndpointError::NoTls(url.to_owned())),
+            (true, None) => Some(None),
+            (true, Some(file)) => {
+                let pem = std::fs::read(&file).map_err(|e| EndpointError::Certificate {
+                    file,
+                    reason: e.to_string(),
+                })?;
+                Some(Some(Certificate::from_pem(pem)))
+            }
+        };
+        let http_scheme = if with_tls { "https" } else { "http" };
+        Ok(Self {
+            url: url.to_owned(),
+            http_url: format!("{http_scheme}://{rest}"),
+            tls,
+        })
+    }
+
+    pub(super) async fn connect(&self) -> Result<Channel, ClientError> {
+        let failed = |e: tonic::transport::Error| ClientError::Connect {
+            url: self.url.clone(),
+            reason: deepest(&e),
+        };
+        let mut endpoint = Channel::from_shared(self.http_url.clone())
+            .map_err(|_| EndpointError::Uri(self.url.clone()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .tcp_nodelay(true);
+        if let Some(authority) = &self.tls {
+            crate::install_crypto();
+            let mut tls = ClientTlsConfig::new();
+            tls = match authority {
+                Some(certificate) => tls.ca_certificate(certificate.clone()),
+                None => tls.with_native_roots(),
+            };
+            endpoint = endpoint.tls_config(tls).map_err(failed)?;
+        }
+        endpoint.connect().await.map_err(failed)
+    }
+}
+
+/// The innermost cause: the outer ones only say that there is one.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
