@@ -1,0 +1,219 @@
+//! The files of a snapshot, in the compact form that planning reads and the cache keeps.
+
+use std::mem::{size_of, size_of_val};
+use std::sync::Arc;
+
+use iceberg::spec::{FieldSummary, PrimitiveLiteral, Struct};
+use landfast_sites::FileId;
+
+/// What a manifest list says of one data manifest: enough to leave it out without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestSummary {
+    /// The manifest, with its recorded length.
+    pub id: FileId,
+    /// The partition spec that all its files have.
+    pub spec_id: i32,
+    /// The sequence number that entries without one of their own inherit.
+    pub sequence_number: i64,
+    /// The snapshot that added the manifest.
+    pub added_snapshot_id: i64,
+    /// Live files (added and existing) where the list says so.
+    pub files: Option<u64>,
+    /// Rows of the live files where the list says so.
+    pub rows: Option<u64>,
+    /// Bounds of each partition field, in the spec's order: bytes in Iceberg's single-value form, of the type that the
+    /// partition field had when the manifest was written. Absent where the writer left them out.
+    pub partitions: Option<Box<[FieldSummary]>>,
+}
+
+/// A snapshot's data manifests. Delete manifests are never here: a table that has live ones is refused.
+#[derive(Debug, Clone, Default)]
+pub struct ManifestListing {
+    /// The data manifests, as the list orders them.
+    pub manifests: Vec<ManifestSummary>,
+}
+
+impl ManifestListing {
+    /// What this holds in memory, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let manifest = |manifest: &ManifestSummary| {
+            let partitions = manifest
+                .partitions
+                .iter()
+                .flat_map(|partitions| partitions.iter());
+            let bounds: usize = partitions
+                .map(|field| {
+                    let bounds = [&field.lower_bound, &field.upper_bound];
+                    size_of::<FieldSummary>()
+                        + bounds
+                            .into_iter()
+                            .flatten()
+                            .map(|bound| bound.len())
+                            .sum::<usize>()
+                })
+                .sum();
+            size_of::<ManifestSummary>() + manifest.id.uri.as_str().len() + bounds
+        };
+        size_of::<Self>() + self.manifests.iter().map(manifest).sum::<usize>()
+    }
+}
+
+/// The files of a snapshot, or of those of its manifests that a query needs.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotFiles {
+    /// The manifests' live files, in the manifest list's order.
+    pub manifests: Vec<Arc<ManifestFiles>>,
+}
+
+impl SnapshotFiles {
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.manifests
+            .iter()
+            .flat_map(|manifest| manifest.files.iter())
+    }
+
+    /// How many files there are.
+    pub fn count(&self) -> usize {
+        self.manifests
+            .iter()
+            .map(|manifest| manifest.files.len())
+            .sum()
+    }
+
+    /// The files' bytes, summed.
+    pub fn bytes(&self) -> u64 {
+        self.files()
+            .map(|file| file.id.size.unwrap_or_default())
+            .sum()
+    }
+
+    /// The files' rows, summed.
+    pub fn rows(&self) -> u64 {
+        self.files().map(|file| file.rows).sum()
+    }
+}
+
+/// The live files of one manifest. Immutable, and shared between queries by the cache.
+#[derive(Debug, Clone)]
+pub struct ManifestFiles {
+    /// The manifest itself.
+    pub id: FileId,
+    /// The partition spec that all the files have.
+    pub spec_id: i32,
+    /// The live files, in the manifest's order.
+    pub files: Vec<DataFile>,
+}
+
+impl ManifestFiles {
+    /// What this holds in memory, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.files.iter().map(DataFile::heap_bytes).sum::<usize>()
+    }
+}
+
+/// One live Parquet data file.
+#[derive(Debug, Clone)]
+pub struct DataFile {
+    /// The file, with its recorded size.
+    pub id: FileId,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The data sequence number, inherited where the entry has none; 0 in v1 manifests.
+    pub sequence_number: i64,
+    /// The partition spec it was written with.
+    pub spec_id: i32,
+    /// The partition tuple, in the order of the spec's fields.
+    pub partition: Arc<Struct>,
+    /// Where row groups start, as recorded, ascending; empty when not recorded (or not ascending).
+    pub split_offsets: Box<[u64]>,
+    /// The sort order it was written with, where recorded.
+    pub sort_order_id: Option<i32>,
+    /// What is recorded of its columns, sorted by field id.
+    pub columns: Box<[ColumnMetrics]>,
+}
+
+impl DataFile {
+    /// The metrics of one column.
+    pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {
+        let at = self
+            .columns
+            .binary_search_by_key(&field_id, |column| column.field_id)
+            .ok()?;
+        self.columns.get(at)
+    }
+
+    /// What this holds in memory, in bytes, itself included.
+    pub fn heap_bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(ColumnMetrics::heap_bytes).sum();
+        let partition: usize = self
+            .partition
+            .iter()
+            .map(|value| match value {
+                Some(iceberg::spec::Literal::Primitive(value)) => 64 + literal_heap_bytes(value),
+                _ => 64,
+            })
+            .sum();
+        size_of::<Self>()
+            + self.id.uri.as_str().len()
+            + 32
+            + size_of_val::<[u64]>(&self.split_offsets)
+            + partition
+            + columns
+    }
+}
+
+/// What a manifest records of one column of one file.
+///
+/// Bounds are of the type that the column had when the manifest was written: a consumer promotes them (int to long,
+/// float to double, a decimal's precision) before it compares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnMetrics {
+    /// The column's field id.
+    pub field_id: i32,
+    /// No value is less than this (strings and binary may be cut short).
+    pub lower: Option<PrimitiveLiteral>,
+    /// No value is greater than this (strings and binary may be cut short, and then are rounded up).
+    pub upper: Option<PrimitiveLiteral>,
+    /// Values, null and NaN included.
+    pub value_count: Option<u64>,
+    /// Null values.
+    pub null_count: Option<u64>,
+    /// NaN values.
+    pub nan_count: Option<u64>,
+    /// Compressed bytes of the column's chunks.
+    pub size_bytes: Option<u64>,
+}
+
+impl ColumnMetrics {
+    /// Nothing known of a column yet.
+    pub fn new(field_id: i32) -> Self {
+        Self {
+            field_id,
+            lower: None,
+            upper: None,
+            value_count: None,
+            null_count: None,
+            nan_count: None,
+            size_bytes: None,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let bounds = [&self.lower, &self.upper];
+        size_of::<Self>()
+            + bounds
+                .into_iter()
+                .flatten()
+                .map(literal_heap_bytes)
+                .sum::<usize>()
+    }
+}
+
+fn literal_heap_bytes(value: &PrimitiveLiteral) -> usize {
+    match value {
+        PrimitiveLiteral::String(text) => text.capacity(),
+        PrimitiveLiteral::Binary(bytes) => bytes.capacity(),
+        _ => 0,
+    }
+}

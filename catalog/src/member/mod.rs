@@ -1,0 +1,102 @@
+//! A member: one Iceberg catalog, asked over its own protocol.
+
+use std::fmt;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use landfast_sites::CanonicalUri;
+use uuid::Uuid;
+
+use crate::{Result, SchemaName, TableName};
+
+pub(crate) mod rest;
+pub(crate) mod sql;
+
+/// The levels of an Iceberg namespace, from the outermost.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Levels(Vec<String>);
+
+impl Levels {
+    pub(crate) fn new(levels: Vec<String>) -> Self {
+        Self(levels)
+    }
+
+    /// The levels of a schema's name, if none of them holds a dot itself.
+    pub(crate) fn split(schema: &SchemaName) -> Self {
+        Self(schema.as_str().split('.').map(str::to_owned).collect())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// Where a member says a table stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Pointer {
+    pub(crate) metadata_location: CanonicalUri,
+    /// The table's identity, where the member says it.
+    pub(crate) uuid: Option<Uuid>,
+    /// What to ask "has it changed?" with.
+    pub(crate) etag: Option<String>,
+}
+
+/// What a member answers to "where does this table stand?".
+#[derive(Debug)]
+pub(crate) enum PointerAnswer {
+    /// Here; and where the member sent it along, its whole answer with the metadata in it.
+    At(Pointer, Option<InlineMetadata>),
+    /// Where it stood when the entity tag was handed out.
+    Unchanged,
+}
+
+/// A `LoadTableResult` as it came: parsed only when its metadata isn't cached.
+#[derive(Debug, Clone)]
+pub(crate) struct InlineMetadata(pub(crate) Bytes);
+
+/// One Iceberg catalog. Calls are not bounded in time here: whoever calls does that.
+#[async_trait]
+pub(crate) trait Member: Debug + Send + Sync {
+    /// `rest`, `sqlite` or `postgres`.
+    fn kind(&self) -> &'static str;
+
+    /// All namespaces, nested ones too, sorted.
+    async fn namespaces(&self) -> Result<Vec<Levels>>;
+
+    /// The tables of one namespace, sorted.
+    async fn tables(&self, levels: &Levels) -> Result<Vec<String>>;
+
+    /// Where a table stands now; with an entity tag, whether it still stands there.
+    async fn pointer(
+        &self,
+        levels: &Levels,
+        table: &TableName,
+        etag: Option<&str>,
+    ) -> Result<PointerAnswer>;
+
+    /// Makes a table of metadata that exists.
+    async fn register(
+        &self,
+        levels: &Levels,
+        table: &TableName,
+        metadata_location: &CanonicalUri,
+    ) -> Result<()>;
+
+    /// Removes the catalog's entry, and nothing else.
+    async fn drop_table(&self, levels: &Levels, table: &TableName) -> Result<()>;
+
+    async fn create_schema(&self, levels: &Levels, schema: &SchemaName) -> Result<()>;
+
+    /// Removes an empty schema.
+    async fn drop_schema(&self, levels: &Levels, schema: &SchemaName) -> Result<()>;
+
+    /// One line about how the member does.
+    async fn probe(&self) -> Result<String>;
+}

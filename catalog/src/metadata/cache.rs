@@ -1,0 +1,137 @@
+//! What was parsed, kept by weight: metadata, manifest lists and manifests, all immutable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt;
+use iceberg::spec::TableMetadata;
+use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
+use moka::future::Cache;
+
+use crate::{CacheStats, CatalogError, ManifestFiles, ManifestListing, Result};
+
+/// What an entry is known by. Iceberg writes each of these files once; the rest of each key is what the parsed form
+/// depends on besides the file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Metadata(CanonicalUri),
+    List {
+        uri: CanonicalUri,
+        snapshot_id: i64,
+    },
+    /// Entries inherit the sequence number that the list gives.
+    Manifest {
+        uri: CanonicalUri,
+        length: Option<u64>,
+        sequence_number: i64,
+    },
+}
+
+/// Something parsed, and how many bytes it was read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Parsed<T> {
+    pub(crate) value: Arc<T>,
+    pub(crate) read_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    Metadata(Parsed<TableMetadata>),
+    List(Parsed<ManifestListing>),
+    Manifest(Parsed<ManifestFiles>),
+}
+
+/// Parsed metadata, bounded by the bytes that it holds in memory.
+#[derive(Debug)]
+pub(crate) struct MetadataCache {
+    entries: Cache<Key, Entry>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl MetadataCache {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(weigh)
+            .build();
+        Self {
+            entries,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// The entry, loaded by one caller at a time. Hits go to the query's log.
+    pub(crate) async fn get(
+        &self,
+        key: Key,
+        log: &ReadLog,
+        load: impl Future<Output = Result<Entry>>,
+    ) -> Result<Entry> {
+        let mut loaded = false;
+        let noting = async {
+            loaded = true;
+            load.await
+        };
+        let entry = self
+            .entries
+            .try_get_with(key, noting)
+            .await
+            .map_err(|error: Arc<CatalogError>| (*error).clone())?;
+        if loaded {
+            self.misses.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            log.record_cache_hit(ReadClass::Metadata, entry.read_bytes());
+        }
+        Ok(entry)
+    }
+
+    /// The entry if it is there, without waiting.
+    pub(crate) fn peek(&self, key: &Key) -> Option<Entry> {
+        self.entries.get(key).now_or_never().flatten()
+    }
+
+    pub(crate) async fn put(&self, key: Key, entry: Entry) {
+        self.entries.insert(key, entry).await;
+    }
+
+    pub(crate) async fn remove(&self, key: &Key) {
+        self.entries.invalidate(key).await;
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bytes: self.entries.weighted_size(),
+            entries: self.entries.entry_count(),
+        }
+    }
+}
+
+impl Entry {
+    fn read_bytes(&self) -> u64 {
+        match self {
+            Self::Metadata(parsed) => parsed.read_bytes,
+            Self::List(parsed) => parsed.read_bytes,
+            Self::Manifest(parsed) => parsed.read_bytes,
+        }
+    }
+}
+
+fn weigh(key: &Key, entry: &Entry) -> u32 {
+    let uri = match key {
+        Key::Metadata(uri) | Key::List { uri, .. } | Key::Manifest { uri, .. } => uri,
+    };
+    let heap = match entry {
+        // Measured on tables of 100 columns and 1,000 snapshots: maps and names take up to thrice the text.
+        Entry::Metadata(parsed) => usize::try_from(parsed.read_bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(3),
+        Entry::List(parsed) => parsed.value.heap_bytes(),
+        Entry::Manifest(parsed) => parsed.value.heap_bytes(),
+    };
+    u32::try_from(heap.saturating_add(uri.as_str().len()).saturating_add(256)).unwrap_or(u32::MAX)
+}

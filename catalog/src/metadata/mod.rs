@@ -1,0 +1,351 @@
+//! Metadata files, read through the sites, parsed off the async threads, and kept.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::TryStreamExt;
+use iceberg::spec::{Snapshot, TableMetadata};
+use landfast_sites::{CanonicalUri, ReadClass, ReadLog, Sites};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::member::{InlineMetadata, Pointer};
+use crate::{
+    CacheStats, CatalogError, ManifestFiles, ManifestListing, ManifestSummary, Result, TableName,
+    TableSnapshot,
+};
+
+mod avro_header;
+mod cache;
+pub(crate) mod document;
+mod manifest;
+mod manifest_list;
+
+use cache::{Entry, Key, MetadataCache, Parsed};
+pub(crate) use document::check_readable;
+use document::{LoadTableMetadata, Refusal};
+use manifest_list::{Fit, Mismatch};
+
+/// Manifests of one query that are read at the same time.
+const MANIFESTS_AT_ONCE: usize = 16;
+
+/// Reads and keeps metadata, manifest lists and manifests.
+#[derive(Debug)]
+pub(crate) struct MetadataReader {
+    sites: Arc<Sites>,
+    cache: MetadataCache,
+    /// Parsing is work for the processor: no more of it at once than there are processors.
+    parsers: Arc<Semaphore>,
+}
+
+impl MetadataReader {
+    pub(crate) fn new(sites: Arc<Sites>, cache_bytes: u64) -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            sites,
+            cache: MetadataCache::new(cache_bytes),
+            parsers: Arc::new(Semaphore::new(processors)),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    /// The metadata at a location, of the table with this identity where it is known.
+    pub(crate) async fn metadata(
+        &self,
+        table: &TableName,
+        location: &CanonicalUri,
+        uuid: Option<Uuid>,
+        log: &ReadLog,
+    ) -> Result<Arc<TableMetadata>> {
+        let key = Key::Metadata(location.clone());
+        let found = self
+            .cache
+            .get(
+                key.clone(),
+                log,
+                self.read_metadata(table, location, uuid, log),
+            )
+            .await?;
+        let Entry::Metadata(parsed) = found else {
+            return Err(mixed_up(table));
+        };
+        if uuid.is_none_or(|uuid| parsed.value.uuid() == uuid || parsed.value.uuid().is_nil()) {
+            return Ok(parsed.value);
+        }
+        // Somebody made a new table at an old path: what is cached is another table's.
+        self.cache.remove(&key).await;
+        let found = self
+            .cache
+            .get(key, log, self.read_metadata(table, location, uuid, log))
+            .await?;
+        let Entry::Metadata(parsed) = found else {
+            return Err(mixed_up(table));
+        };
+        Ok(parsed.value)
+    }
+
+    /// The metadata at a location if it is cached.
+    pub(crate) fn cached_metadata(&self, location: &CanonicalUri) -> Option<Arc<TableMetadata>> {
+        match self.cache.peek(&Key::Metadata(location.clone()))? {
+            Entry::Metadata(parsed) => Some(parsed.value),
+            _ => None,
+        }
+    }
+
+    /// Takes the metadata that a member sent along, so that no site need be asked. What doesn't parse is left: reading
+    /// the file says why.
+    pub(crate) async fn offer(&self, pointer: &Pointer, inline: InlineMetadata) {
+        let key = Key::Metadata(pointer.metadata_location.clone());
+        if let Some(Entry::Metadata(known)) = self.cache.peek(&key)
+            && pointer.uuid.is_none_or(|uuid| uuid == known.value.uuid())
+        {
+            return;
+        }
+        let bytes = inline.0;
+        let read_bytes = bytes.len() as u64;
+        let parsed = self
+            .blocking(move || serde_json::from_slice::<LoadTableMetadata>(&bytes))
+            .await;
+        match parsed {
+            Some(Ok(LoadTableMetadata { metadata })) => {
+                self.cache
+                    .put(
+                        key,
+                        Entry::Metadata(Parsed {
+                            value: Arc::new(metadata),
+                            read_bytes,
+                        }),
+                    )
+                    .await;
+            }
+            Some(Err(error)) => {
+                tracing::debug!(location = %pointer.metadata_location, %error, "the catalog's metadata does not parse");
+            }
+            None => {}
+        }
+    }
+
+    async fn read_metadata(
+        &self,
+        table: &TableName,
+        location: &CanonicalUri,
+        uuid: Option<Uuid>,
+        log: &ReadLog,
+    ) -> Result<Entry> {
+        let accept = move |bytes: &[u8]| match document::parse(bytes, uuid) {
+            // Whole, and no other copy would say anything else.
+            Err(Refusal::Damaged(reason)) => Err(reason),
+            decided => Ok((decided, bytes.len() as u64)),
+        };
+        let (decided, read_bytes) = self.read_accepted(location, log, accept).await?;
+        let metadata = decided.map_err(|refusal| refusal.into_error(table, location.as_str()))?;
+        Ok(Entry::Metadata(Parsed {
+            value: Arc::new(metadata),
+            read_bytes,
+        }))
+    }
+
+    /// The data manifests of a table's snapshot.
+    pub(crate) async fn manifest_listing(
+        &self,
+        table: &TableSnapshot,
+        log: &ReadLog,
+    ) -> Result<Arc<ManifestListing>> {
+        let Some(snapshot) = &table.snapshot else {
+            return Ok(Arc::default());
+        };
+        let name = &table.name;
+        if snapshot.encryption_key_id().is_some() {
+            let feature = "its files are encrypted".to_owned();
+            return Err(CatalogError::Unsupported {
+                table: name.clone(),
+                feature,
+            });
+        }
+        let uri = CanonicalUri::new(snapshot.manifest_list());
+        let key = Key::List {
+            uri: uri.clone(),
+            snapshot_id: snapshot.snapshot_id(),
+        };
+        let found = self
+            .cache
+            .get(key, log, self.read_list(name, uri, snapshot, log))
+            .await?;
+        let Entry::List(parsed) = found else {
+            return Err(mixed_up(name));
+        };
+        Ok(parsed.value)
+    }
+
+    async fn read_list(
+        &self,
+        table: &TableName,
+        uri: CanonicalUri,
+        snapshot: &Arc<Snapshot>,
+        log: &ReadLog,
+    ) -> Result<Entry> {
+        let miscounted = Arc::new(parking_lot::Mutex::new(false));
+        let read = |fit: Fit| {
+            let snapshot = snapshot.clone();
+            let miscounted = miscounted.clone();
+            move |bytes: &[u8]| match manifest_list::parse(bytes, &snapshot, fit) {
+                Ok(manifests) => Ok((manifests, bytes.len() as u64)),
+                Err(Mismatch::Damaged(reason)) => Err(reason),
+                Err(Mismatch::Count(reason)) => {
+                    *miscounted.lock() = true;
+                    Err(reason)
+                }
+            }
+        };
+        let (manifests, read_bytes) = match self.read_accepted(&uri, log, read(Fit::Counted)).await
+        {
+            Err(error) if *miscounted.lock() => {
+                tracing::debug!(%uri, %error, "no copy of a manifest list has the summary's count: the first whole one is taken");
+                self.read_accepted(&uri, log, read(Fit::Named)).await?
+            }
+            read => read?,
+        };
+        let listing = manifest_list::convert(manifests)
+            .map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
+        Ok(Entry::List(Parsed {
+            value: Arc::new(listing),
+            read_bytes,
+        }))
+    }
+
+    /// The live files of manifests, in their order.
+    pub(crate) async fn manifest_files(
+        &self,
+        table: &TableSnapshot,
+        manifests: &[ManifestSummary],
+        log: &ReadLog,
+    ) -> Result<Vec<Arc<ManifestFiles>>> {
+        futures::stream::iter(manifests)
+            .map(|summary| self.manifest(&table.name, summary, log))
+            .buffered(MANIFESTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn manifest(
+        &self,
+        table: &TableName,
+        summary: &ManifestSummary,
+        log: &ReadLog,
+    ) -> Result<Arc<ManifestFiles>> {
+        let key = Key::Manifest {
+            uri: summary.id.uri.clone(),
+            length: summary.id.size,
+            sequence_number: summary.sequence_number,
+        };
+        let found = self
+            .cache
+            .get(key, log, self.read_manifest(table, summary, log))
+            .await?;
+        let Entry::Manifest(parsed) = found else {
+            return Err(mixed_up(table));
+        };
+        Ok(parsed.value)
+    }
+
+    async fn read_manifest(
+        &self,
+        table: &TableName,
+        summary: &ManifestSummary,
+        log: &ReadLog,
+    ) -> Result<Entry> {
+        let uri = &summary.id.uri;
+        let route = self.sites.route(uri);
+        let bytes = self
+            .sites
+            .read_whole(&summary.id, &route, ReadClass::Metadata, log)
+            .await?;
+        let read_bytes = bytes.len() as u64;
+        let wanted = summary.clone();
+        let parsed = match self
+            .blocking(move || manifest::parse(&bytes, &wanted))
+            .await
+        {
+            Some(parsed) => parsed,
+            None => return Err(stopped(table)),
+        };
+        let files = match parsed {
+            Err(Refusal::Damaged(reason)) => {
+                tracing::warn!(%uri, reason, "a manifest of the right size is damaged: other copies are tried");
+                let wanted = summary.clone();
+                let accept = move |bytes: &[u8]| match manifest::parse(bytes, &wanted) {
+                    Err(Refusal::Damaged(reason)) => Err(reason),
+                    decided => Ok(decided),
+                };
+                self.read_accepted(uri, log, accept).await?
+            }
+            decided => decided,
+        };
+        let files = files.map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
+        Ok(Entry::Manifest(Parsed {
+            value: Arc::new(files),
+            read_bytes,
+        }))
+    }
+
+    /// Reads a whole file from the first site whose copy is accepted. The check parses, so all of it runs on a thread
+    /// that may block.
+    async fn read_accepted<T, F>(
+        &self,
+        uri: &CanonicalUri,
+        log: &ReadLog,
+        mut accept: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&[u8]) -> std::result::Result<T, String> + Send + 'static,
+    {
+        let (sites, uri, log) = (self.sites.clone(), uri.clone(), log.clone());
+        let route = sites.route(&uri);
+        let runtime = tokio::runtime::Handle::current();
+        let read = move || {
+            runtime.block_on(async move {
+                sites
+                    .read_accepted(&uri, &route, &log, |bytes| accept(bytes))
+                    .await
+            })
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(read) => Ok(read?),
+            Err(error) => Err(CatalogError::Invalid {
+                reason: format!("reading metadata was stopped: {error}"),
+            }),
+        }
+    }
+
+    /// Runs work for the processor on a thread that may block; none if the process is ending.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = self.parsers.clone().acquire_owned().await.ok()?;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await
+        .ok()
+    }
+}
+
+fn mixed_up(table: &TableName) -> CatalogError {
+    CatalogError::Corrupt {
+        table: table.clone(),
+        reason: "one path stands for two kinds of metadata file".into(),
+    }
+}
+
+fn stopped(table: &TableName) -> CatalogError {
+    CatalogError::Corrupt {
+        table: table.clone(),
+        reason: "parsing a manifest was stopped".into(),
+    }
+}

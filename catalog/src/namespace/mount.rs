@@ -1,0 +1,190 @@
+//! A member under its catalog name: its calls bounded in time, its state, what it last said.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt, Shared};
+use moka::future::Cache;
+use parking_lot::Mutex;
+
+use crate::member::{Levels, Member, Pointer};
+use crate::namespace::slot::Slot;
+use crate::namespace::{MemberState, MemberStatus};
+use crate::{CatalogError, CatalogName, Clock, Result, SchemaName};
+
+/// How many tables' pointers are remembered per member.
+const POINTERS_MAX: u64 = 100_000;
+
+/// How long a member that failed is left out of what can do without it.
+const HOLD_OFF: Duration = Duration::from_secs(10);
+
+type TreeFlight = Shared<BoxFuture<'static, Result<()>>>;
+
+/// One member of the namespace.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    pub(crate) name: CatalogName,
+    pub(crate) member: Box<dyn Member>,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) namespaces: Slot<Arc<[Levels]>>,
+    pub(crate) tables: Mutex<HashMap<Levels, Arc<Slot<Arc<[String]>>>>>,
+    pub(crate) pointers: Cache<(SchemaName, String), Arc<Slot<Pointer>>>,
+    /// The listing of everything that is under way, if one is.
+    pub(crate) tree_flight: Mutex<Option<TreeFlight>>,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    answered: bool,
+    failed: Option<(Instant, String)>,
+}
+
+impl Mount {
+    pub(crate) fn new(
+        name: CatalogName,
+        member: Box<dyn Member>,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            name,
+            member,
+            timeout,
+            clock,
+            namespaces: Slot::default(),
+            tables: Mutex::new(HashMap::new()),
+            pointers: Cache::new(POINTERS_MAX),
+            tree_flight: Mutex::new(None),
+            last: Mutex::new(Last::default()),
+        }
+    }
+
+    /// Waits for a call to the member for as long as the configuration says, and notes how the member does.
+    pub(crate) async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let answer = match tokio::time::timeout(self.timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CatalogError::Unavailable {
+                catalog: self.name.clone(),
+                reason: format!("no answer within {} ms", self.timeout.as_millis()),
+            }),
+        };
+        self.note(&answer);
+        answer
+    }
+
+    /// As [`Mount::call`], for a change: when time runs out, whether it was made is not known.
+    pub(crate) async fn change<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.call(call).await {
+            Err(CatalogError::Unavailable { catalog, reason })
+                if reason.starts_with("no answer within") =>
+            {
+                Err(CatalogError::Unknown { catalog, reason })
+            }
+            answer => answer,
+        }
+    }
+
+    fn note<T>(&self, answer: &Result<T>) {
+        let mut last = self.last.lock();
+        match answer {
+            Err(CatalogError::Unavailable { reason, .. } | CatalogError::Denied { reason, .. }) => {
+                if last.failed.is_none() {
+                    tracing::warn!(catalog = %self.name, %reason, "a catalog stopped answering");
+                }
+                last.failed = Some((self.clock.now(), reason.clone()));
+            }
+            _ => {
+                if last.failed.take().is_some() {
+                    tracing::info!(catalog = %self.name, "a catalog answers again");
+                }
+                last.answered = true;
+            }
+        }
+    }
+
+    /// Whether the member failed a moment ago, so that what can do without it shouldn't wait for it.
+    pub(crate) fn is_held_off(&self) -> bool {
+        let last = self.last.lock();
+        last.failed
+            .as_ref()
+            .is_some_and(|(at, _)| self.clock.now().saturating_duration_since(*at) < HOLD_OFF)
+    }
+
+    /// The failure that holds the member off, as an error.
+    pub(crate) fn last_failure(&self) -> CatalogError {
+        let last = self.last.lock();
+        let reason = last
+            .failed
+            .as_ref()
+            .map_or_else(|| "it failed".to_owned(), |(_, reason)| reason.clone());
+        CatalogError::Unavailable {
+            catalog: self.name.clone(),
+            reason,
+        }
+    }
+
+    pub(crate) fn state(&self) -> MemberState {
+        let last = self.last.lock();
+        let (status, last_error) = match &last.failed {
+            Some((_, error)) => (MemberStatus::Down, Some(error.clone())),
+            None if last.answered => (MemberStatus::Up, None),
+            None => (MemberStatus::Untried, None),
+        };
+        MemberState {
+            name: self.name.clone(),
+            kind: self.member.kind(),
+            status,
+            last_error,
+        }
+    }
+
+    /// The slot for one table's pointer.
+    pub(crate) async fn pointer_slot(
+        &self,
+        schema: &SchemaName,
+        table: &str,
+    ) -> Arc<Slot<Pointer>> {
+        self.pointers
+            .get_with((schema.clone(), table.to_owned()), async { Arc::default() })
+            .await
+    }
+
+    /// The slot for one namespace's tables.
+    pub(crate) fn tables_slot(&self, levels: &Levels) -> Arc<Slot<Arc<[String]>>> {
+        self.tables
+            .lock()
+            .entry(levels.clone())
+            .or_default()
+            .clone()
+    }
+
+    /// Runs `load` unless it runs already, apart from whoever waits for it.
+    pub(crate) fn shared_tree_flight<F>(&self, load: F) -> TreeFlight
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let mut flight = self.tree_flight.lock();
+        if let Some(running) = flight.as_ref().filter(|running| running.peek().is_none()) {
+            return running.clone();
+        }
+        let task = tokio::spawn(load);
+        let catalog = self.name.clone();
+        let shared = async move {
+            task.await.unwrap_or_else(|error| {
+                Err(CatalogError::Unavailable {
+                    catalog,
+                    reason: format!("listing it ended early: {error}"),
+                })
+            })
+        }
+        .boxed()
+        .shared();
+        *flight = Some(shared.clone());
+        shared
+    }
+}

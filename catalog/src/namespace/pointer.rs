@@ -1,0 +1,246 @@
+//! Where a table stands, as fresh as the query asks, and the snapshot that follows from it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use landfast_sites::ReadLog;
+
+use crate::member::{Pointer, PointerAnswer};
+use crate::metadata::check_readable;
+use crate::namespace::Namespace;
+use crate::namespace::mount::Mount;
+use crate::namespace::slot::{Age, Known};
+use crate::{
+    CatalogError, Freshness, ManifestListing, ManifestSummary, Pin, Reading, Result, SnapshotFiles,
+    TableName, TableSnapshot,
+};
+
+/// No pointer older than this is ever used, whatever a session allows.
+const STALE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A pointer to build a snapshot from.
+struct Current {
+    pointer: Pointer,
+    validated: Instant,
+    stale: bool,
+}
+
+impl Namespace {
+    /// The table as it is now, in the sense of `reading`, pinned.
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest names, `Unavailable` or `Stale` when the member is out of reach, `Unsupported` for a
+    /// table that needs what is not built, `Corrupt` for metadata that can't be read.
+    pub async fn resolve(
+        &self,
+        name: &TableName,
+        reading: Reading,
+        log: &ReadLog,
+    ) -> Result<Arc<TableSnapshot>> {
+        let mount = self.mount(&name.catalog)?;
+        let current = self.current(mount, name, reading).await?;
+        let Pointer {
+            metadata_location,
+            uuid,
+            ..
+        } = current.pointer;
+        let metadata = self
+            .reader
+            .metadata(name, &metadata_location, uuid, log)
+            .await?;
+        check_readable(name, &metadata)?;
+        let mut snapshot = TableSnapshot::new(name.clone(), metadata_location, metadata);
+        snapshot.pointer_validated = current.validated;
+        snapshot.stale = current.stale;
+        snapshot.resolved = self.clock.now();
+        Ok(Arc::new(snapshot))
+    }
+
+    /// Exactly the snapshot that was pinned, wherever the table stands by now.
+    ///
+    /// # Errors
+    /// `NotFound` when the snapshot is gone from the metadata, `Corrupt` when the metadata is another table's.
+    pub async fn resolve_pinned(&self, pin: &Pin, log: &ReadLog) -> Result<Arc<TableSnapshot>> {
+        let mount = self.mount(&pin.table.catalog)?;
+        let uuid = Some(pin.uuid).filter(|uuid| !uuid.is_nil());
+        let metadata = self
+            .reader
+            .metadata(&pin.table, &pin.metadata_location, uuid, log)
+            .await?;
+        check_readable(&pin.table, &metadata)?;
+        let snapshot = match pin.snapshot_id {
+            None => None,
+            Some(snapshot_id) => Some(metadata.snapshot_by_id(snapshot_id).cloned().ok_or_else(
+                || CatalogError::NoSuchSnapshot {
+                    table: pin.table.clone(),
+                    snapshot_id,
+                },
+            )?),
+        };
+        let now = self.clock.now();
+        let slot = mount
+            .pointer_slot(&pin.table.schema, &pin.table.table)
+            .await;
+        let known = slot
+            .known()
+            .filter(|known| known.value.metadata_location == pin.metadata_location);
+        let mut table =
+            TableSnapshot::new(pin.table.clone(), pin.metadata_location.clone(), metadata);
+        table.snapshot = snapshot;
+        table.pointer_validated = known.map_or(now, |known| known.began);
+        table.resolved = now;
+        Ok(Arc::new(table))
+    }
+
+    /// The snapshot's data manifests with their partition summaries, to choose from before any is read.
+    ///
+    /// # Errors
+    /// `Unsupported` for a snapshot with live delete files.
+    pub async fn manifests(
+        &self,
+        table: &TableSnapshot,
+        log: &ReadLog,
+    ) -> Result<Arc<ManifestListing>> {
+        self.reader.manifest_listing(table, log).await
+    }
+
+    /// The files of some of the snapshot's manifests, in the order given.
+    pub async fn load(
+        &self,
+        table: &TableSnapshot,
+        manifests: &[ManifestSummary],
+        log: &ReadLog,
+    ) -> Result<SnapshotFiles> {
+        Ok(SnapshotFiles {
+            manifests: self.reader.manifest_files(table, manifests, log).await?,
+        })
+    }
+
+    /// All files of the snapshot.
+    pub async fn files(&self, table: &TableSnapshot, log: &ReadLog) -> Result<Arc<SnapshotFiles>> {
+        let listing = self.manifests(table, log).await?;
+        Ok(Arc::new(self.load(table, &listing.manifests, log).await?))
+    }
+
+    /// The table as it was last seen, with its columns, if its metadata is still cached; no member or site is asked.
+    pub fn cached_columns(&self, name: &TableName) -> Option<Arc<TableSnapshot>> {
+        let mount = self.mounts.get(&name.catalog)?;
+        let known = mount
+            .pointers
+            .get(&(name.schema.clone(), name.table.clone()))
+            .now_or_never()??
+            .known()?;
+        let metadata = self
+            .reader
+            .cached_metadata(&known.value.metadata_location)?;
+        check_readable(name, &metadata).ok()?;
+        let mut table = TableSnapshot::new(name.clone(), known.value.metadata_location, metadata);
+        table.pointer_validated = known.began;
+        table.resolved = self.clock.now();
+        Some(Arc::new(table))
+    }
+
+    async fn current(&self, mount: &Mount, name: &TableName, reading: Reading) -> Result<Current> {
+        let slot = mount.pointer_slot(&name.schema, &name.table).await;
+        let (age, allowed) = match reading.freshness {
+            Freshness::Strong => (Age::FromNow, Duration::ZERO),
+            Freshness::Bounded(age_max) => {
+                let age_max = age_max.min(STALE_MAX);
+                (Age::AtMost(age_max), age_max)
+            }
+        };
+        let may_be_stale =
+            reading.stale_allowed && matches!(reading.freshness, Freshness::Bounded(_));
+        let answer = match slot.known() {
+            // Don't wait once more for a member that just failed when an old pointer will do.
+            Some(known) if may_be_stale && mount.is_held_off() && self.age(&known) > allowed => {
+                Err(mount.last_failure())
+            }
+            _ => {
+                slot.get(&*self.clock, age, |last| {
+                    self.load_pointer(mount, name, last)
+                })
+                .await
+            }
+        };
+        let error = match answer {
+            Ok(known) => {
+                return Ok(Current {
+                    pointer: known.value,
+                    validated: known.began,
+                    stale: false,
+                });
+            }
+            Err(error @ CatalogError::NoSuchTable { .. }) => {
+                slot.forget();
+                return Err(error);
+            }
+            Err(CatalogError::Unavailable { reason, .. })
+                if reading.freshness != Freshness::Strong =>
+            {
+                reason
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(known) = slot.known() else {
+            return Err(CatalogError::Unavailable {
+                catalog: mount.name.clone(),
+                reason: error,
+            });
+        };
+        let age = self.age(&known);
+        if age <= allowed || (may_be_stale && age <= STALE_MAX) {
+            return Ok(Current {
+                pointer: known.value,
+                validated: known.began,
+                stale: age > allowed,
+            });
+        }
+        Err(CatalogError::Stale {
+            catalog: mount.name.clone(),
+            table: name.clone(),
+            reason: error,
+            age_s: age.as_secs(),
+            allowed_s: if may_be_stale {
+                STALE_MAX.as_secs()
+            } else {
+                allowed.as_secs()
+            },
+        })
+    }
+
+    fn age(&self, known: &Known<Pointer>) -> Duration {
+        self.clock.now().saturating_duration_since(known.began)
+    }
+
+    async fn load_pointer(
+        &self,
+        mount: &Mount,
+        name: &TableName,
+        last: Option<Pointer>,
+    ) -> Result<Pointer> {
+        let levels = mount.levels(&name.schema, self.listing_age()).await?;
+        let etag = last.as_ref().and_then(|last| last.etag.as_deref());
+        let answer = mount.call(mount.member.pointer(&levels, name, etag)).await;
+        match answer {
+            Ok(PointerAnswer::At(pointer, inline)) => {
+                if let Some(inline) = inline {
+                    self.reader.offer(&pointer, inline).await;
+                }
+                Ok(pointer)
+            }
+            Ok(PointerAnswer::Unchanged) => last.ok_or_else(|| CatalogError::Unavailable {
+                catalog: mount.name.clone(),
+                reason: "it said that a table has not changed that was never asked for".into(),
+            }),
+            Err(CatalogError::NoSuchTable { .. } | CatalogError::NoSuchSchema { .. }) => {
+                // So that near names can be said: nobody may have listed this schema yet.
+                let _ = mount.schemas(self.listing_age()).await;
+                let _ = mount.tables_of(&levels, self.listing_age()).await;
+                Err(self.no_such_table(mount, name))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One remembered answer of a member, and how old it may be.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::{CatalogError, Clock, Result};
+
+/// An answer, and when the question was put.
+#[derive(Debug, Clone)]
+pub(crate) struct Known<T> {
+    pub(crate) value: T,
+    /// When the load that gave it began: whatever was committed before then is in it.
+    pub(crate) began: Instant,
+}
+
+/// How old a remembered answer may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Age {
+    /// Asked after the caller came.
+    FromNow,
+    /// Asked this long before the caller came, at most.
+    AtMost(Duration),
+}
+
+/// Remembers the last good answer to one question and lets one caller at a time ask it.
+///
+/// An answer is stored with the time at which its load *began*. A load that began before [`Slot::forget`] is not stored.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    state: Mutex<State<T>>,
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    known: Option<Known<T>>,
+    /// Whether `known` may still be given to those who ask for an age.
+    expired: bool,
+    /// The last failure and when it came, until the next success.
+    failed: Option<(Instant, CatalogError)>,
+    generation: u64,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        let state = State {
+            known: None,
+            expired: false,
+            failed: None,
+            generation: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            flight: tokio::sync::Mutex::new(()),
+        }
+    }
+}
+
+impl<T: Clone> Slot<T> {
+    /// The remembered answer if it is young enough, else what `load` gives; `load` gets what is remembered.
+    ///
+    /// Whoever waits for another's load shares its failure: a member that hangs costs each caller one time-out, not a
+    /// queue of them.
+    pub(crate) async fn get<F, Fut>(&self, clock: &dyn Clock, age: Age, load: F) -> Result<Known<T>>
+    where
+        F: FnOnce(Option<T>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let asked = clock.now();
+        if let Some(known) = self.young(age, asked) {
+            return Ok(known);
+        }
+        let _flight = self.flight.lock().await;
+        if let Some(known) = self.young(age, asked) {
+            return Ok(known);
+        }
+        if let Some(error) = self.failed_since(asked) {
+            return Err(error);
+        }
+        let (generation, last) = {
+            let state = self.state.lock();
+            (
+                state.generation,
+                state
+                    .known
+                    .as_ref()
+                    .filter(|_| !state.expired)
+                    .map(|known| known.value.clone()),
+            )
+        };
+        let began = clock.now();
+        match load(last).await {
+            Ok(value) => {
+                let known = Known { value, began };
+                self.store(generation, known.clone());
+                Ok(known)
+            }
+            Err(error) => {
+                let mut state = self.state.lock();
+                state.failed = Some((clock.now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn store(&self, generation: u64, known: Known<T>) {
+        let mut state = self.state.lock();
+        state.failed = None;
+        if state.generation == generation {
+            state.known = Some(known);
+            state.expired = false;
+        }
+    }
+
+    pub(crate) fn young(&self, age: Age, asked: Instant) -> Option<Known<T>> {
+        let state = self.state.lock();
+        let known = state.known.as_ref().filter(|_| !state.expired)?;
+        let young = match age {
+            Age::FromNow => known.began >= asked,
+            Age::AtMost(age_max) => asked.saturating_duration_since(known.began) <= age_max,
+        };
+        young.then(|| known.clone())
+    }
+
+    fn failed_since(&self, asked: Instant) -> Option<CatalogError> {
+        let state = self.state.lock();
+        state
+            .failed
+            .as_ref()
+            .filter(|(at, _)| *at >= asked)
+            .map(|(_, error)| error.clone())
+    }
+
+    /// The last good answer, however old, expired or not.
+    pub(crate) fn known(&self) -> Option<Known<T>> {
+        self.state.lock().known.clone()
+    }
+
+    /// The last failure, if nothing succeeded since.
+    pub(crate) fn failure(&self) -> Option<(Instant, CatalogError)> {
+        self.state.lock().failed.clone()
+    }
+
+    /// Makes the next caller ask again; the last good answer stays for outages.
+    pub(crate) fn expire(&self) {
+        let mut state = self.state.lock();
+        state.expired = true;
+        state.generation += 1;
+        state.failed = None;
+    }
+
+    /// Forgets the answer altogether.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state.lock();
+        state.known = None;
+        state.generation += 1;
+        state.failed = None;
+    }
+}
