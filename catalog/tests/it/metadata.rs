@@ -1,0 +1,537 @@
+//! Metadata, manifest lists and manifests: what is read, from where, and what is refused.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use iceberg::spec::{DataFileFormat, PrimitiveLiteral};
+use landfast_catalog::{
+    CatalogError, CatalogErrorKind, Namespace, NamespaceSpec, Reading, SnapshotFiles, TableSnapshot,
+};
+use landfast_sites::{CanonicalUri, ReadLog};
+use serde_json::json;
+
+use crate::lake::{Lake, Shape, UUID, Written, table_name};
+use crate::sql::{member, register};
+
+/// The lake's namespace with one table in it.
+async fn namespace_of(lake: &Lake, written: &Written) -> Arc<Namespace> {
+    let namespace =
+        Namespace::new(NamespaceSpec::new(vec![member(lake)]), lake.sites.clone()).unwrap();
+    register(lake, &namespace, "orders", &written.metadata).await;
+    namespace
+}
+
+async fn resolve(namespace: &Namespace) -> Result<Arc<TableSnapshot>, CatalogError> {
+    namespace
+        .resolve(&table_name("orders"), Reading::STRONG, &ReadLog::new())
+        .await
+}
+
+async fn files(namespace: &Namespace) -> Result<Arc<SnapshotFiles>, CatalogError> {
+    let table = resolve(namespace).await?;
+    namespace.files(&table, &ReadLog::new()).await
+}
+
+/// A table written in this shape, resolved and planned.
+async fn planned(shape: Shape) -> Result<Arc<SnapshotFiles>, CatalogError> {
+    let lake = Lake::new();
+    let written = lake.table("orders", shape).await;
+    files(&*namespace_of(&lake, &written).await).await
+}
+
+fn feature(error: &CatalogError) -> &str {
+    match error {
+        CatalogError::Unsupported { table, feature } if *table == table_name("orders") => feature,
+        other => panic!("{other:?} is no refusal of the table"),
+    }
+}
+
+#[tokio::test]
+async fn a_v2_table_gives_its_live_files_with_inherited_numbers_and_metrics() {
+    let files = planned(Shape::default()).await.unwrap();
+    assert_eq!((files.count(), files.rows(), files.bytes()), (3, 60, 6_000));
+    let paths: Vec<&str> = files.files().map(|file| file.id.uri.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "gs://lake/orders/data/0-0.parquet",
+            "gs://lake/orders/data/0-1.parquet",
+            "gs://lake/orders/data/1-0.parquet"
+        ]
+    );
+    let numbers: Vec<i64> = files.files().map(|file| file.sequence_number).collect();
+    assert_eq!(
+        numbers,
+        [7, 5, 7],
+        "an added file inherits, a kept one keeps its own"
+    );
+    let file = files.files().next().unwrap();
+    assert_eq!(*file.split_offsets, [4, 50]);
+    let id = file.column(1).unwrap();
+    assert_eq!(
+        (id.lower.clone(), id.upper.clone()),
+        (
+            Some(PrimitiveLiteral::Long(1)),
+            Some(PrimitiveLiteral::Long(10))
+        )
+    );
+    assert_eq!(
+        (id.value_count, id.null_count, id.size_bytes),
+        (Some(10), Some(0), Some(80))
+    );
+    assert_eq!(file.column(2).unwrap().null_count, Some(1));
+    assert!(file.column(3).is_none());
+}
+
+#[tokio::test]
+async fn a_v1_table_is_read_with_sequence_number_0() {
+    let shape = Shape {
+        format_version: 1,
+        ..Shape::default()
+    };
+    let files = planned(shape).await.unwrap();
+    assert_eq!(files.count(), 3);
+    assert!(files.files().all(|file| file.sequence_number == 0));
+}
+
+#[tokio::test]
+async fn a_table_upgraded_to_v2_is_read_with_the_list_that_it_had_as_v1() {
+    let upgrade = |document: &mut serde_json::Value| {
+        document["format-version"] = json!(2);
+        document["last-sequence-number"] = json!(0);
+    };
+    let files = planned(Shape {
+        format_version: 1,
+        edit: upgrade,
+        ..Shape::default()
+    })
+    .await
+    .unwrap();
+    assert_eq!(files.count(), 3);
+}
+
+#[tokio::test]
+async fn manifests_can_be_chosen_by_their_summaries_before_any_is_read() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    let log = ReadLog::new();
+    let listing = namespace.manifests(&table, &log).await.unwrap();
+    let counts: Vec<_> = listing
+        .manifests
+        .iter()
+        .map(|manifest| (manifest.files, manifest.rows))
+        .collect();
+    assert_eq!(counts, [(Some(2), Some(30)), (Some(1), Some(30))]);
+    let day = &listing.manifests[0].partitions.as_ref().unwrap()[0];
+    assert_eq!(
+        day.lower_bound.as_ref().unwrap().as_ref(),
+        19_000_i32.to_le_bytes()
+    );
+    let read = requests(&log);
+    let one = namespace
+        .load(&table, &listing.manifests[1..], &log)
+        .await
+        .unwrap();
+    assert_eq!((one.count(), one.rows()), (1, 30));
+    assert!(requests(&log) > read);
+}
+
+fn requests(log: &ReadLog) -> u64 {
+    log.snapshot()
+        .iter()
+        .map(|reads| reads.metadata.requests)
+        .sum()
+}
+
+#[tokio::test]
+async fn what_is_cached_is_not_read_again_and_counts_as_a_hit() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    files(&namespace).await.unwrap();
+    let log = ReadLog::new();
+    let table = namespace
+        .resolve(&table_name("orders"), Reading::STRONG, &log)
+        .await
+        .unwrap();
+    namespace.files(&table, &log).await.unwrap();
+    assert_eq!(requests(&log), 0);
+    let hits = log.cache_hits();
+    assert_eq!(hits.hits, 4, "metadata, list and two manifests");
+    assert!(hits.bytes > 0 && namespace.cache_stats().hits >= 4);
+}
+
+#[tokio::test]
+async fn queries_that_come_at_once_read_each_file_once() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let before = namespace.cache_stats().misses;
+    let all = futures::future::join_all((0..20).map(|_| files(&namespace))).await;
+    assert!(all.into_iter().all(|files| files.unwrap().count() == 3));
+    // Registering read the metadata already.
+    assert_eq!(namespace.cache_stats().misses - before, 3);
+}
+
+#[tokio::test]
+async fn gzip_metadata_is_read() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&lake.get("cloud", written.metadata.as_str()))
+        .unwrap();
+    let uri = "gs://lake/orders/metadata/00002-b.gz.metadata.json";
+    lake.put("cloud", uri, &gzip.finish().unwrap());
+    let written = Written {
+        metadata: CanonicalUri::new(uri),
+        ..written
+    };
+    assert_eq!(
+        files(&*namespace_of(&lake, &written).await)
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_planned_table_is_planned_while_its_origin_is_gone() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    lake.copy_near(written.metadata.as_str());
+    lake.copy_near(&written.list);
+    written
+        .manifests
+        .iter()
+        .for_each(|manifest| lake.copy_near(manifest));
+    lake.lose("cloud");
+    assert_eq!(
+        files(&*namespace_of(&lake, &written).await)
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_torn_copy_of_the_metadata_falls_through_to_the_origin() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let whole = lake.get("cloud", written.metadata.as_str());
+    lake.put("near", written.metadata.as_str(), &whole[..whole.len() / 2]);
+    assert_eq!(
+        files(&*namespace_of(&lake, &written).await)
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_copy_of_another_tables_metadata_is_not_taken_where_the_identity_is_known() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let pin = resolve(&namespace).await.unwrap().pin();
+    let other = String::from_utf8(lake.get("cloud", written.metadata.as_str())).unwrap();
+    let other = other.replace(UUID, "00000000-1111-2222-3333-444444444444");
+    lake.put("near", written.metadata.as_str(), other.as_bytes());
+    // Another process, with nothing cached.
+    let namespace =
+        Namespace::new(NamespaceSpec::new(vec![member(&lake)]), lake.sites.clone()).unwrap();
+    let table = namespace
+        .resolve_pinned(&pin, &ReadLog::new())
+        .await
+        .unwrap();
+    assert_eq!(table.uuid.to_string(), UUID);
+    lake.put("cloud", written.metadata.as_str(), other.as_bytes());
+    let namespace =
+        Namespace::new(NamespaceSpec::new(vec![member(&lake)]), lake.sites.clone()).unwrap();
+    assert!(
+        namespace
+            .resolve_pinned(&pin, &ReadLog::new())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_torn_copy_of_the_manifest_list_falls_through_wherever_it_was_cut() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let whole = lake.get("cloud", &written.list);
+    for length in [0, 3, 200, whole.len() - 17, whole.len() - 1] {
+        lake.put("near", &written.list, &whole[..length]);
+        let namespace =
+            Namespace::new(NamespaceSpec::new(vec![member(&lake)]), lake.sites.clone()).unwrap();
+        if length == 0 {
+            register(&lake, &namespace, "orders", &written.metadata).await;
+        }
+        assert_eq!(
+            files(&namespace).await.unwrap().count(),
+            3,
+            "cut at {length}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_another_snapshots_list_is_not_taken() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let other = Lake::new();
+    let shape = Shape {
+        manifests: vec![vec![1]],
+        ..Shape::default()
+    };
+    let fewer = other.table("orders", shape).await;
+    // The same snapshot id, but fewer files than the summary says: as if cut off between two blocks.
+    lake.put("near", &written.list, &other.get("cloud", &fewer.list));
+    assert_eq!(
+        files(&*namespace_of(&lake, &written).await)
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_summary_with_a_wrong_count_is_no_reason_to_refuse_the_list() {
+    let files = planned(Shape {
+        summary_files: Some(99),
+        ..Shape::default()
+    })
+    .await
+    .unwrap();
+    assert_eq!(files.count(), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_of_the_right_size_falls_through() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let mut damaged = lake.get("cloud", &written.manifests[0]);
+    damaged.iter_mut().for_each(|byte| *byte = 0);
+    lake.put("near", &written.manifests[0], &damaged);
+    assert_eq!(
+        files(&*namespace_of(&lake, &written).await)
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_table_without_a_snapshot_has_no_files() {
+    let empty = |document: &mut serde_json::Value| {
+        document["current-snapshot-id"] = json!(-1);
+        document["snapshots"] = json!([]);
+        document["snapshot-log"] = json!([]);
+    };
+    let files = planned(Shape {
+        edit: empty,
+        ..Shape::default()
+    })
+    .await
+    .unwrap();
+    assert_eq!(files.count(), 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_without_a_schema_id_reads_with_the_tables_current_schema() {
+    let lake = Lake::new();
+    let edit = |document: &mut serde_json::Value| {
+        document["snapshots"][0]
+            .as_object_mut()
+            .unwrap()
+            .remove("schema-id");
+        let mut second = document["schemas"][0].clone();
+        second["schema-id"] = json!(1);
+        second["fields"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"id": 4, "name": "new", "required": false, "type": "int"}));
+        document["schemas"].as_array_mut().unwrap().push(second);
+        document["current-schema-id"] = json!(1);
+        document["last-column-id"] = json!(4);
+    };
+    let written = lake
+        .table(
+            "orders",
+            Shape {
+                edit,
+                ..Shape::default()
+            },
+        )
+        .await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    assert!(table.schema().field_by_name("new").is_some());
+    assert_eq!(table.committed_at_ms(), Some(1_700_000_000_000));
+}
+
+#[tokio::test]
+async fn a_table_with_live_delete_files_is_refused_by_name_and_feature() {
+    let error = planned(Shape {
+        deletes: true,
+        ..Shape::default()
+    })
+    .await
+    .unwrap_err();
+    assert!(feature(&error).contains("delete files"), "{error}");
+    assert!(error.to_string().contains("lake.shop.orders"), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_of_another_file_format_is_refused() {
+    let error = planned(Shape {
+        file_format: DataFileFormat::Orc,
+        ..Shape::default()
+    })
+    .await
+    .unwrap_err();
+    assert!(feature(&error).to_lowercase().contains("orc"), "{error}");
+}
+
+#[tokio::test]
+async fn format_v3_and_unknown_versions_are_refused() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    for (version, says) in [(3, "format version 3"), (9, "format version 9")] {
+        let mut document: serde_json::Value =
+            serde_json::from_slice(&lake.get("cloud", written.metadata.as_str())).unwrap();
+        document["format-version"] = json!(version);
+        document["next-row-id"] = json!(0);
+        let uri = format!("gs://lake/orders/metadata/v{version}.metadata.json");
+        lake.put("cloud", &uri, &serde_json::to_vec(&document).unwrap());
+        let error = namespace
+            .register_table(&table_name("later"), &CanonicalUri::new(uri.as_str()))
+            .await;
+        let error = match error {
+            // A v3 document parses, and may be registered: it is refused when it is read.
+            Ok(()) => namespace
+                .resolve(&table_name("later"), Reading::STRONG, &ReadLog::new())
+                .await
+                .unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind(), CatalogErrorKind::Unsupported);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_variant_column_is_refused_with_its_type() {
+    let edit = |document: &mut serde_json::Value| {
+        document["format-version"] = json!(3);
+        document["next-row-id"] = json!(0);
+        document["schemas"][0]["fields"][1]["type"] = json!("variant");
+    };
+    let lake = Lake::new();
+    let written = lake
+        .table(
+            "orders",
+            Shape {
+                edit,
+                ..Shape::default()
+            },
+        )
+        .await;
+    let namespace =
+        Namespace::new(NamespaceSpec::new(vec![member(&lake)]), lake.sites.clone()).unwrap();
+    crate::sql::insert(&lake, &namespace, "orders", written.metadata.as_str()).await;
+    let error = resolve(&namespace).await.unwrap_err();
+    assert!(feature(&error).contains("variant"), "{error}");
+}
+
+#[tokio::test]
+async fn an_initial_default_is_refused() {
+    let edit = |document: &mut serde_json::Value| {
+        document["schemas"][0]["fields"][0]["initial-default"] = json!(5);
+    };
+    let error = planned(Shape {
+        edit,
+        ..Shape::default()
+    })
+    .await
+    .unwrap_err();
+    assert!(feature(&error).contains("initial default"), "{error}");
+}
+
+#[tokio::test]
+async fn metadata_that_contradicts_itself_is_refused_alone_with_its_reason() {
+    let edit = |document: &mut serde_json::Value| document["current-schema-id"] = json!(77);
+    let lake = Lake::new();
+    let broken = lake
+        .table(
+            "broken",
+            Shape {
+                edit,
+                ..Shape::default()
+            },
+        )
+        .await;
+    let good = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &good).await;
+    crate::sql::insert(&lake, &namespace, "broken", broken.metadata.as_str()).await;
+    let error = namespace
+        .resolve(&table_name("broken"), Reading::STRONG, &ReadLog::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), CatalogErrorKind::Corrupt);
+    assert!(error.to_string().contains("lake.shop.broken"), "{error}");
+    assert_eq!(files(&namespace).await.unwrap().count(), 3);
+    assert_eq!(namespace.listing().await.entries.len(), 2);
+}
+
+#[tokio::test]
+async fn a_pin_reads_the_same_snapshot_after_the_table_moved_on() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let pin = resolve(&namespace).await.unwrap().pin();
+    let second = lake
+        .table(
+            "second",
+            Shape {
+                manifests: vec![vec![1]],
+                ..Shape::default()
+            },
+        )
+        .await;
+    namespace.drop_table(&table_name("orders")).await.unwrap();
+    namespace
+        .register_table(&table_name("orders"), &second.metadata)
+        .await
+        .unwrap();
+    let table = namespace
+        .resolve_pinned(&pin, &ReadLog::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        namespace
+            .files(&table, &ReadLog::new())
+            .await
+            .unwrap()
+            .count(),
+        3
+    );
+    assert_eq!(files(&namespace).await.unwrap().count(), 1);
+    let gone = landfast_catalog::Pin {
+        snapshot_id: Some(1),
+        ..pin
+    };
+    let error = namespace
+        .resolve_pinned(&gone, &ReadLog::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), CatalogErrorKind::NotFound);
+}
