@@ -26,6 +26,21 @@ pub struct ManifestSummary {
     pub partitions: Option<Box<[FieldSummary]>>,
 }
 
+impl ManifestSummary {
+    /// A manifest of which nothing is known beyond its spec.
+    pub fn new(id: FileId, spec_id: i32) -> Self {
+        Self {
+            id,
+            spec_id,
+            sequence_number: 0,
+            added_snapshot_id: 0,
+            files: None,
+            rows: None,
+            partitions: None,
+        }
+    }
+}
+
 /// A snapshot's data manifests. Delete manifests are never here: a table that has live ones is refused.
 #[derive(Debug, Clone, Default)]
 pub struct ManifestListing {
@@ -106,6 +121,11 @@ pub struct ManifestFiles {
 }
 
 impl ManifestFiles {
+    /// A manifest of these live files.
+    pub fn new(id: FileId, spec_id: i32, files: Vec<DataFile>) -> Self {
+        Self { id, spec_id, files }
+    }
+
     /// What this holds in memory, in bytes.
     pub fn heap_bytes(&self) -> usize {
         size_of::<Self>() + self.files.iter().map(DataFile::heap_bytes).sum::<usize>()
@@ -134,6 +154,20 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    /// A file of which nothing is known beyond its rows and its partition.
+    pub fn new(id: FileId, rows: u64, spec_id: i32, partition: Struct) -> Self {
+        Self {
+            id,
+            rows,
+            sequence_number: 0,
+            spec_id,
+            partition: Arc::new(partition),
+            split_offsets: Box::default(),
+            sort_order_id: None,
+            columns: Box::default(),
+        }
+    }
+
     /// The metrics of one column.
     pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {
         let at = self

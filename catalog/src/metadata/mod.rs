@@ -223,8 +223,12 @@ impl MetadataReader {
         manifests: &[ManifestSummary],
         log: &ReadLog,
     ) -> Result<Vec<Arc<ManifestFiles>>> {
-        futures::stream::iter(manifests)
+        // Collected first: a stream that holds the closure makes the caller's future one that can't change threads.
+        let reads: Vec<_> = manifests
+            .iter()
             .map(|summary| self.manifest(&table.name, summary, log))
+            .collect();
+        futures::stream::iter(reads)
             .buffered(MANIFESTS_AT_ONCE)
             .try_collect()
             .await
