@@ -16,7 +16,9 @@
 
 pub mod error;
 pub mod placement;
+pub mod scan;
 pub mod sql;
+pub mod types;
 
 pub use error::{ErrorKind, PlannerError, Position};
 

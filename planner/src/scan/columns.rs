@@ -1,0 +1,276 @@
+//! How the table's columns are had from one file: by field id at every level.
+//!
+//! A column that the file lacks is, in this order: the constant of an identity partition, the column's initial
+//! default, NULL where it is optional. A required one without any of these can't be read; that is an error only for a
+//! query that reads it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion_physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use iceberg::spec::NameMapping;
+use landfast_sites::CanonicalUri;
+
+use super::cast::{ByFieldId, Conversion, conversion};
+use super::mapping::identified;
+use crate::types::field_id;
+
+/// The table's columns as one file has them. It is its own adapter: what it maps to is one file.
+#[derive(Debug)]
+pub(super) struct FileColumns {
+    uri: CanonicalUri,
+    table: SchemaRef,
+    file: SchemaRef,
+    sources: Vec<ColumnSource>,
+}
+
+/// Where one column of the table comes from.
+#[derive(Debug)]
+enum ColumnSource {
+    /// From the file's column at this position.
+    Column { at: usize, how: Conversion },
+    /// The same for every row.
+    Constant(ScalarValue),
+    /// Nowhere: why, for the query that asks for it.
+    Unreadable(String),
+}
+
+/// What a table says of columns that a file may lack.
+#[derive(Debug, Default)]
+pub(super) struct Absentees<'a> {
+    /// The values of the file's identity partition fields, by source field id.
+    pub(super) partition: &'a [(i32, ScalarValue)],
+    /// Initial defaults by field id.
+    pub(super) defaults: &'a [(i32, ScalarValue)],
+}
+
+impl FileColumns {
+    /// Resolves every column of `table` against a file whose Arrow schema, inferred from its Parquet schema alone, is
+    /// `inferred`.
+    ///
+    /// # Errors
+    /// The file has no field ids and the table no name mapping.
+    pub(super) fn resolve(
+        uri: &CanonicalUri,
+        table: &SchemaRef,
+        inferred: &SchemaRef,
+        mapping: Option<&NameMapping>,
+        absentees: &Absentees<'_>,
+    ) -> Result<Self> {
+        let Some(known) = identified(inferred, mapping) else {
+            return exec_err!(
+                "data file {uri} has no field ids, and the table has no name mapping (property \
+                 'schema.name-mapping.default'): its columns can't be told apart safely"
+            );
+        };
+        let by_id: HashMap<i32, usize> = known
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(|(at, field)| Some((field_id(field)?, at)))
+            .collect();
+        let wanted = |field: &Field| {
+            let id = field_id(field)?;
+            table
+                .fields()
+                .iter()
+                .find(|wanted| field_id(wanted) == Some(id))
+                .map(Arc::as_ref)
+        };
+        let hinted = known
+            .iter()
+            .zip(inferred.fields())
+            .map(|(known, actual)| hinted(known, actual, wanted(known)));
+        let hinted: Vec<FieldRef> = guard_names(hinted.collect(), &known, table);
+        let sources = table
+            .fields()
+            .iter()
+            .map(|field| source(field, &by_id, &known, &hinted, absentees))
+            .collect();
+        Ok(Self {
+            uri: uri.clone(),
+            table: Arc::clone(table),
+            file: Arc::new(Schema::new_with_metadata(
+                hinted,
+                inferred.metadata().clone(),
+            )),
+            sources,
+        })
+    }
+
+    /// The schema to read the file with: its own fields, in the types that convert to the table's at the least cost.
+    pub(super) fn file_schema(&self) -> &SchemaRef {
+        &self.file
+    }
+
+    fn column(&self, column: &Column) -> Result<Arc<dyn PhysicalExpr>> {
+        let at = match self.table.fields().get(column.index()) {
+            Some(field) if field.name() == column.name() => column.index(),
+            _ => self.table.index_of(column.name())?,
+        };
+        let field = &self.table.fields()[at];
+        Ok(match &self.sources[at] {
+            ColumnSource::Column { at, how } => {
+                let read: Arc<dyn PhysicalExpr> =
+                    Arc::new(Column::new(self.file.field(*at).name(), *at));
+                match how {
+                    Conversion::Same => read,
+                    Conversion::Cast => Arc::new(CastExpr::new_with_target_field(
+                        read,
+                        Arc::clone(field),
+                        None,
+                    )),
+                    nested => Arc::new(ByFieldId::new(read, nested.clone(), Arc::clone(field))),
+                }
+            }
+            ColumnSource::Constant(value) => {
+                let metadata = FieldMetadata::from(field.as_ref());
+                Arc::new(Literal::new_with_metadata(value.clone(), Some(metadata)))
+            }
+            ColumnSource::Unreadable(why) => {
+                return exec_err!(
+                    "column '{}' can't be read from data file {}: {why}",
+                    field.name(),
+                    self.uri
+                );
+            }
+        })
+    }
+}
+
+impl PhysicalExprAdapter for FileColumns {
+    fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        expr.transform(|expr| match expr.downcast_ref::<Column>() {
+            Some(column) => Ok(Transformed::yes(self.column(column)?)),
+            None => Ok(Transformed::no(expr)),
+        })
+        .data()
+    }
+}
+
+/// Hands out the one adapter of one file.
+#[derive(Debug)]
+pub(super) struct OneFile(pub(super) Arc<FileColumns>);
+
+impl PhysicalExprAdapterFactory for OneFile {
+    fn create(&self, _table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        if file.fields().len() != self.0.file.fields().len() {
+            return Err(exec_datafusion_err!(
+                "data file {} changed while it was read",
+                self.0.uri
+            ));
+        }
+        Ok(Arc::<FileColumns>::clone(&self.0))
+    }
+}
+
+fn source(
+    field: &Field,
+    by_id: &HashMap<i32, usize>,
+    known: &Fields,
+    hinted: &[FieldRef],
+    absentees: &Absentees<'_>,
+) -> ColumnSource {
+    let found = match field_id(field).and_then(|id| by_id.get(&id).copied()) {
+        Some(at) => conversion(&known[at], hinted[at].data_type(), field, &|field| {
+            absentees.value(field)
+        })
+        .map(|how| ColumnSource::Column { at, how }),
+        None => absentees.value(field).map(ColumnSource::Constant),
+    };
+    found.unwrap_or_else(|error| ColumnSource::Unreadable(error.strip_backtrace()))
+}
+
+impl Absentees<'_> {
+    /// The value of a field that the file lacks.
+    fn value(&self, field: &Field) -> Result<ScalarValue> {
+        let id = field_id(field);
+        let known = |of: &[(i32, ScalarValue)]| {
+            of.iter()
+                .find(|(known, _)| Some(*known) == id)
+                .map(|(_, v)| v.clone())
+        };
+        match known(self.partition).or_else(|| known(self.defaults)) {
+            Some(value) => Ok(value),
+            None if field.is_nullable() => ScalarValue::try_new_null(field.data_type()),
+            None => exec_err!("the file lacks '{}', which is required", field.name()),
+        }
+    }
+}
+
+/// The file's field in the type to read it as: views where the table has views, at every level; all else untouched.
+fn hinted(known: &Field, actual: &Field, wanted: Option<&Field>) -> FieldRef {
+    let Some(wanted) = wanted else {
+        return Arc::new(actual.clone());
+    };
+    let data_type = match (known.data_type(), actual.data_type(), wanted.data_type()) {
+        (_, DataType::Utf8 | DataType::Binary, DataType::Utf8View) => DataType::Utf8View,
+        (_, DataType::Binary, DataType::BinaryView) => DataType::BinaryView,
+        (DataType::Struct(known), DataType::Struct(actual), DataType::Struct(wanted)) => {
+            DataType::Struct(hinted_children(known, actual, wanted))
+        }
+        (DataType::List(known), DataType::List(actual), DataType::List(wanted)) => {
+            DataType::List(hinted(known, actual, Some(wanted)))
+        }
+        (DataType::Map(known, _), DataType::Map(actual, sorted), DataType::Map(wanted, _)) => {
+            DataType::Map(hinted_entries(known, actual, wanted), *sorted)
+        }
+        (_, actual, _) => actual.clone(),
+    };
+    Arc::new(actual.clone().with_data_type(data_type))
+}
+
+fn hinted_children(known: &Fields, actual: &Fields, wanted: &Fields) -> Fields {
+    let pairs = known.iter().zip(actual);
+    pairs
+        .map(|(known, actual)| {
+            let same =
+                |field: &&FieldRef| field_id(field).is_some() && field_id(field) == field_id(known);
+            hinted(known, actual, wanted.iter().find(same).map(Arc::as_ref))
+        })
+        .collect()
+}
+
+/// A map's entries are a struct of two whose fields stand for each other by position.
+fn hinted_entries(known: &Field, actual: &FieldRef, wanted: &Field) -> FieldRef {
+    match (known.data_type(), actual.data_type(), wanted.data_type()) {
+        (DataType::Struct(known), DataType::Struct(both), DataType::Struct(wanted)) => {
+            let both = known.iter().zip(both).zip(wanted);
+            let both: Fields = both
+                .map(|((known, actual), wanted)| hinted(known, actual, Some(wanted)))
+                .collect();
+            Arc::new(
+                actual
+                    .as_ref()
+                    .clone()
+                    .with_data_type(DataType::Struct(both)),
+            )
+        }
+        _ => Arc::clone(actual),
+    }
+}
+
+/// DataFusion reads a binary column as text when the table has a text column *of that name*, whatever the ids say.
+/// After columns swapped names that is the wrong one. A dictionary type keeps it away from such a column.
+fn guard_names(mut hinted: Vec<FieldRef>, known: &Fields, table: &SchemaRef) -> Vec<FieldRef> {
+    let text: HashSet<&str> = table
+        .fields()
+        .iter()
+        .filter(|field| field.data_type() == &DataType::Utf8View)
+        .map(|field| field.name().as_str())
+        .collect();
+    for (field, known) in hinted.iter_mut().zip(known) {
+        let binary = matches!(field.data_type(), DataType::Binary | DataType::BinaryView);
+        if binary && field_id(known).is_some() && text.contains(field.name().as_str()) {
+            let kept = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Binary));
+            *field = Arc::new(field.as_ref().clone().with_data_type(kept));
+        }
+    }
+    hinted
+}

@@ -1,0 +1,172 @@
+//! The filters that reached a scan, and what to do with each when a file is opened.
+//!
+//! Measured (TPC-H, local files): evaluating a query's own filters inside the Parquet reader costs more than it saves,
+//! and so do dynamic filters that became look-ups in a large hash table; dynamic filters that are bounds, short lists
+//! or a TopK's threshold save much. So the latter are evaluated while reading, and everything prunes row groups.
+
+use std::fmt::{self, Formatter};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, DynamicFilterTracking, Literal};
+use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_plan::joins::HashTableLookupExpr;
+use datafusion_datasource_parquet::can_expr_be_pushed_down_with_schemas;
+
+use super::source::all_of;
+
+type Filter = Arc<dyn PhysicalExpr>;
+
+/// Filters on the table's columns, one conjunct each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filters {
+    /// The query's own: whoever pushed them evaluates them again.
+    fixed: Vec<Filter>,
+    /// Those that joins, aggregates and TopK tighten while the query runs.
+    dynamic: Vec<Filter>,
+}
+
+/// What the Parquet reader does with the filters for one file.
+#[derive(Debug, Default)]
+pub(super) struct OpenedFilters {
+    /// Evaluated on rows while they are read. When there are any, they are all that the reader is given.
+    pub(super) rows: Vec<Filter>,
+    /// Used to leave row groups out.
+    pub(super) prune: Vec<Filter>,
+}
+
+impl Filters {
+    /// These and more.
+    pub(super) fn with(&self, filters: Vec<Filter>, table: &SchemaRef) -> Self {
+        let mut kept = self.clone();
+        for filter in filters.iter().flat_map(split_conjunction) {
+            if !DynamicFilterTracking::classify(filter).contains_dynamic_filter() {
+                kept.fixed.push(Arc::clone(filter));
+            } else if can_expr_be_pushed_down_with_schemas(filter, table) {
+                kept.dynamic.push(Arc::clone(filter));
+            }
+        }
+        kept
+    }
+
+    /// All as one expression.
+    pub(super) fn all(&self) -> Option<Filter> {
+        let both: Vec<Filter> = self
+            .fixed
+            .iter()
+            .chain(&self.dynamic)
+            .map(Arc::clone)
+            .collect();
+        all_of(&both)
+    }
+
+    pub(super) fn apply(
+        &self,
+        f: &mut dyn FnMut(&Filter) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for filter in self.fixed.iter().chain(&self.dynamic) {
+            if f(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Decides for one file, by what the dynamic filters are at this moment. `maybe_nan` are the table's columns whose
+    /// statistics in this file say nothing of NaN.
+    pub(super) fn open(&self, maybe_nan: &[usize]) -> Result<OpenedFilters> {
+        let mut opened = OpenedFilters::default();
+        for filter in &self.dynamic {
+            if worth_evaluating(filter)? && sound_on_statistics(filter, maybe_nan) {
+                opened.rows.push(Arc::clone(filter));
+            }
+        }
+        let all = self.fixed.iter().chain(&self.dynamic);
+        opened.prune = all
+            .filter(|filter| sound_on_statistics(filter, maybe_nan))
+            .map(Arc::clone)
+            .collect();
+        Ok(opened)
+    }
+
+    pub(super) fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.all() {
+            Some(all) => write!(f, ", predicate={all}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a dynamic filter says something by now, or still may, and says it without a large hash table.
+fn worth_evaluating(filter: &Filter) -> Result<bool> {
+    let now = snapshot_physical_expr(Arc::clone(filter))?;
+    let settled = !matches!(
+        DynamicFilterTracking::classify(filter),
+        DynamicFilterTracking::Watching(_)
+    );
+    let is_literal = now.downcast_ref::<Literal>().is_some();
+    if settled && is_literal {
+        return Ok(false);
+    }
+    let mut large = false;
+    now.apply(|node| {
+        large |= node.downcast_ref::<HashTableLookupExpr>().is_some();
+        Ok(if large {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    })?;
+    Ok(!large)
+}
+
+/// Whether minima and maxima that leave NaN out may decide the filter. NaN is greater than every number, so only "less
+/// than" and "equal to" a number never hold for it. (Anything else about such a column is no ground to leave rows out.)
+fn sound_on_statistics(filter: &Filter, maybe_nan: &[usize]) -> bool {
+    if maybe_nan.is_empty() {
+        return true;
+    }
+    let mut touched = false;
+    let looked = filter.apply(|node| {
+        touched |= node
+            .downcast_ref::<Column>()
+            .is_some_and(|column| maybe_nan.contains(&column.index()));
+        Ok(if touched {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    });
+    (looked.is_ok() && !touched) || is_false_for_nan(filter)
+}
+
+fn is_false_for_nan(filter: &Filter) -> bool {
+    let Some(comparison) = filter.downcast_ref::<BinaryExpr>() else {
+        return false;
+    };
+    let a_number = |value: &Filter| {
+        value.downcast_ref::<Literal>().is_some_and(|literal| {
+            let nan = match literal.value() {
+                datafusion::common::ScalarValue::Float32(Some(v)) => v.is_nan(),
+                datafusion::common::ScalarValue::Float64(Some(v)) => v.is_nan(),
+                _ => true,
+            };
+            !nan && matches!(
+                literal.value().data_type(),
+                DataType::Float32 | DataType::Float64
+            )
+        })
+    };
+    let (left, right) = (comparison.left(), comparison.right());
+    match comparison.op() {
+        Operator::Eq | Operator::Lt | Operator::LtEq => {
+            left.downcast_ref::<Column>().is_some() && a_number(right)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,137 @@
+//! Parquet footers, cached across queries.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use datafusion_datasource_parquet::Int96Coercer;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use landfast_sites::{CanonicalUri, FileId, ReadClass, ReadLog, Route, Sites};
+use moka::future::Cache;
+use parquet::arrow::async_reader::MetadataFetch;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+/// What the first request asks for: as a rule the footer and the page index of a file lie within its last 64 KiB.
+const FIRST_REQUEST_BYTES: usize = 64 * 1024;
+
+/// What an entry costs besides the metadata itself: key, Arrow schema, bookkeeping.
+const ENTRY_BYTES: usize = 1024;
+
+/// One file's footer.
+#[derive(Debug)]
+pub(super) struct Footer {
+    /// The metadata, with the page index where the file has one.
+    pub(super) metadata: Arc<ParquetMetaData>,
+    /// The Arrow schema that the Parquet schema alone gives, with the field ids. An Arrow schema that the writer
+    /// embedded is not looked at: it may ask for dictionaries, other zones or large offsets.
+    pub(super) schema: SchemaRef,
+}
+
+/// Parquet footers with their page indexes, weighed in bytes and shared by all queries.
+///
+/// Keyed by canonical URI and size: a file of a snapshot never changes, wherever its copy was read. One load at a time
+/// per file; the others wait for it.
+#[derive(Debug)]
+pub struct FooterCache {
+    cache: Cache<(CanonicalUri, u64), Arc<Footer>>,
+}
+
+impl FooterCache {
+    /// A cache of at most so many bytes.
+    pub fn new(capacity_bytes: u64) -> Self {
+        let weigh = |_: &(CanonicalUri, u64), footer: &Arc<Footer>| {
+            u32::try_from(footer.metadata.memory_size() + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
+        Self {
+            cache: Cache::builder()
+                .max_capacity(capacity_bytes)
+                .weigher(weigh)
+                .build(),
+        }
+    }
+
+    /// Bytes held, about.
+    pub fn held_bytes(&self) -> u64 {
+        self.cache.weighted_size()
+    }
+
+    /// Footers held, about.
+    pub fn entries(&self) -> u64 {
+        self.cache.entry_count()
+    }
+
+    /// The footer of a file, read through `sites` if it isn't here. Its bytes count as data: they are part of a data
+    /// file, and a receipt adds up to what data files gave.
+    pub(super) async fn get(&self, file: &FileAtSites<'_>) -> Result<Arc<Footer>> {
+        let key = (file.id.uri.clone(), file.size);
+        if let Some(footer) = self.cache.get(&key).await {
+            file.log
+                .record_cache_hit(ReadClass::Data, footer.metadata.memory_size() as u64);
+            return Ok(footer);
+        }
+        let loaded = self.cache.try_get_with(key, load(file)).await;
+        loaded.map_err(|error: Arc<ParquetError>| ParquetError::External(Box::new(Shared(error))))
+    }
+}
+
+/// A file, and all that it takes to read it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileAtSites<'a> {
+    pub(super) sites: &'a Sites,
+    pub(super) id: &'a FileId,
+    pub(super) size: u64,
+    pub(super) route: &'a Route,
+    pub(super) log: &'a ReadLog,
+}
+
+impl FileAtSites<'_> {
+    /// Reads ranges of the file from the first of its sites that gives them.
+    pub(super) async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let read = self
+            .sites
+            .read_ranges(self.id, self.route, ranges, ReadClass::Data, self.log)
+            .await;
+        read.map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+impl MetadataFetch for &FileAtSites<'_> {
+    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
+        async move {
+            let mut read = self.read(std::slice::from_ref(&range)).await?;
+            read.pop()
+                .ok_or_else(|| ParquetError::EOF(format!("nothing came back for bytes {range:?}")))
+        }
+        .boxed()
+    }
+}
+
+/// A failed load that several queries waited for.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Shared(Arc<ParquetError>);
+
+async fn load(file: &FileAtSites<'_>) -> Result<Arc<Footer>> {
+    let reader = ParquetMetaDataReader::new()
+        .with_prefetch_hint(Some(FIRST_REQUEST_BYTES))
+        .with_page_index_policy(PageIndexPolicy::Optional);
+    let metadata = reader.load_and_finish(file, file.size).await?;
+    let schema = inferred_schema(&metadata)?;
+    Ok(Arc::new(Footer {
+        metadata: Arc::new(metadata),
+        schema: Arc::new(schema),
+    }))
+}
+
+/// INT96 timestamps are read in microseconds, Iceberg's unit: nanoseconds would overflow outside 1677 to 2262.
+fn inferred_schema(metadata: &ParquetMetaData) -> Result<Schema> {
+    let parquet = metadata.file_metadata().schema_descr();
+    let schema = parquet_to_arrow_schema(parquet, None)?;
+    Ok(Int96Coercer::new(parquet, &schema, &TimeUnit::Microsecond)
+        .coerce()
+        .unwrap_or(schema))
+}

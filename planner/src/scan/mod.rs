@@ -1,0 +1,55 @@
+//! The scan: one Iceberg snapshot as a DataFusion plan, every file read from its nearest copy.
+//!
+//! [`LakeTable`] prunes manifests and files, places each file that is left, and makes one `DataSourceExec`.
+//! [`LakeParquetSource`] wraps DataFusion's own Parquet source: per file it loads the footer (cached), resolves columns
+//! by Iceberg field id, and decides which filters the reader evaluates. Every byte comes through `landfast_sites`.
+//!
+//! A planned scan is plain data and names: what a file is ([`LakeFile`]) holds a canonical URI, site names and
+//! constants, never a handle.
+
+mod cast;
+mod columns;
+mod filters;
+mod footers;
+mod mapping;
+mod open;
+mod placing;
+mod provider;
+mod prune;
+mod reader;
+mod source;
+mod split;
+mod statistics;
+mod summary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfast_sites::{ReadLog, Sites};
+
+use crate::placement::PlacementPolicy;
+
+pub use footers::FooterCache;
+pub use provider::LakeTable;
+pub use source::{LakeFile, LakeParquetSource};
+pub use summary::{ScanSummary, SitePlacement, scan_summaries};
+
+/// What the scans of one query share.
+#[derive(Debug, Clone)]
+pub struct ScanContext {
+    /// Where bytes come from.
+    pub sites: Arc<Sites>,
+    /// Parquet footers, shared by all queries.
+    pub footers: Arc<FooterCache>,
+    /// How this query weighs its reads.
+    pub placement: PlacementPolicy,
+    /// What this query reads.
+    pub log: ReadLog,
+    /// The caller's clock when it planned, in milliseconds since 1970: snapshots' ages are as of then.
+    pub now_unix_ms: i64,
+    /// How long the first query of a table waits for the first listing of what each site holds of it.
+    pub first_listing_wait: Duration,
+}
+
+/// How long the first query of a table waits for the first listing, unless told otherwise.
+pub const FIRST_LISTING_WAIT: Duration = Duration::from_millis(300);

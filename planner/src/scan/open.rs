@@ -1,0 +1,241 @@
+//! Opening one file: footer, columns by field id, filters; then DataFusion's own Parquet opener does the rest.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use datafusion::common::{Result, internal_err};
+use datafusion::error::DataFusionError;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
+use datafusion::physical_optimizer::pruning::{FilePruner, PruningPredicateBuilder};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
+use datafusion_datasource::PartitionedFile;
+use datafusion_datasource::file::FileSource;
+use datafusion_datasource::file_scan_config::{FileScanConfig, FileScanConfigBuilder};
+use datafusion_datasource::morsel::{MorselPlan, MorselPlanner, Morselizer};
+use datafusion_datasource_parquet::source::ParquetSource;
+use datafusion_datasource_parquet::{
+    ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter,
+};
+use datafusion_physical_expr_adapter::PhysicalExprAdapter;
+use landfast_sites::FileId;
+use object_store::ObjectStore;
+
+use super::ScanContext;
+use super::columns::{Absentees, FileColumns, OneFile};
+use super::filters::{Filters, OpenedFilters};
+use super::footers::{FileAtSites, Footer};
+use super::source::{LakeFile, ScanPlan, all_of};
+
+/// Plans the files of one partition.
+pub(super) struct LakeMorselizer(Arc<Partition>);
+
+/// What every file of one partition is opened with.
+struct Partition {
+    parquet: ParquetSource,
+    filters: Filters,
+    plan: Arc<ScanPlan>,
+    context: Arc<ScanContext>,
+    store: Arc<dyn ObjectStore>,
+    /// Limit and order of the scan, and nothing else: it is copied for each file.
+    slim: FileScanConfig,
+    index: usize,
+}
+
+impl LakeMorselizer {
+    pub(super) fn new(
+        parquet: ParquetSource,
+        filters: Filters,
+        (plan, context): (Arc<ScanPlan>, Arc<ScanContext>),
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        index: usize,
+    ) -> Self {
+        let slim =
+            FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(parquet.clone()))
+                .with_limit(config.limit)
+                .with_preserve_order(config.preserve_order)
+                .with_statistics(Default::default())
+                .build();
+        Self(Arc::new(Partition {
+            parquet,
+            filters,
+            plan,
+            context,
+            store,
+            slim,
+            index,
+        }))
+    }
+}
+
+impl Debug for LakeMorselizer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeMorselizer")
+            .field("partition", &self.0.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Morselizer for LakeMorselizer {
+    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        Ok(Box::new(FileToOpen {
+            partition: Arc::clone(&self.0),
+            file,
+        }))
+    }
+}
+
+/// A file before its footer is there.
+struct FileToOpen {
+    partition: Arc<Partition>,
+    file: PartitionedFile,
+}
+
+impl Debug for FileToOpen {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileToOpen")
+            .field("file", &self.file.object_meta.location)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MorselPlanner for FileToOpen {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        if self.partition.rules_out(&self.file)? {
+            return Ok(None);
+        }
+        Ok(Some(MorselPlan::new().with_pending_planner(async move {
+            let Self { partition, file } = *self;
+            let lake = partition.lake_file(&file)?;
+            let footer = partition.footer(&lake).await?;
+            partition.open(file, &lake, footer)
+        })))
+    }
+}
+
+impl Partition {
+    fn lake_file(&self, file: &PartitionedFile) -> Result<Arc<LakeFile>> {
+        match file.extension::<Arc<LakeFile>>() {
+            Some(lake) => Ok(Arc::clone(lake)),
+            None => internal_err!("{} was not planned by Landfast", file.object_meta.location),
+        }
+    }
+
+    /// Whether dynamic filters, as they are by now, leave nothing of the file: then not even its footer is read.
+    fn rules_out(&self, file: &PartitionedFile) -> Result<bool> {
+        let lake = self.lake_file(file)?;
+        let Some(filter) = all_of(&self.filters.open(&lake.maybe_nan)?.prune) else {
+            return Ok(false);
+        };
+        let table = self.parquet.table_schema().file_schema();
+        match FilePruner::try_new(filter, table, file, Count::new()) {
+            Some(mut pruner) => {
+                let out = pruner.should_prune()?;
+                if out {
+                    let metrics = self.file_metrics(file, self.parquet.metrics());
+                    metrics.files_ranges_pruned_statistics.add_pruned(1);
+                }
+                Ok(out)
+            }
+            None => Ok(false),
+        }
+    }
+
+    async fn footer(&self, lake: &LakeFile) -> Result<Arc<Footer>> {
+        let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
+        let file = FileAtSites {
+            sites: &self.context.sites,
+            id: &id,
+            size: lake.size_bytes,
+            route: &lake.route,
+            log: &self.context.log,
+        };
+        let footer = self.context.footers.get(&file).await;
+        footer.map_err(|error| {
+            DataFusionError::from(error).context(format!("footer of data file {}", lake.uri))
+        })
+    }
+
+    fn open(
+        &self,
+        file: PartitionedFile,
+        lake: &LakeFile,
+        footer: Arc<Footer>,
+    ) -> Result<Box<dyn MorselPlanner>> {
+        let table = self.parquet.table_schema().file_schema();
+        let absentees = Absentees {
+            partition: &lake.constants,
+            defaults: &self.plan.defaults,
+        };
+        let mapping = self.plan.mapping.as_deref();
+        let columns = FileColumns::resolve(&lake.uri, table, &footer.schema, mapping, &absentees)?;
+        let columns = Arc::new(columns);
+
+        let filters = self.filters.open(&lake.maybe_nan)?;
+        let mut file = file.with_arrow_schema(Arc::clone(columns.file_schema()));
+        let mut parquet = self.parquet.clone();
+        if filters.rows.is_empty() {
+            parquet = parquet.with_pushdown_filters(false);
+            if let Some(filter) = all_of(&filters.prune) {
+                parquet = parquet.with_predicate(filter);
+            }
+        } else {
+            if let Some(access) = self.access(&file, &filters, &columns, &footer)? {
+                file = file.with_extension(access);
+            }
+            if let Some(filter) = all_of(&filters.rows) {
+                parquet = parquet.with_predicate(filter).with_pushdown_filters(true);
+            }
+        }
+        let mut config = self.slim.clone();
+        config.expr_adapter_factory = Some(Arc::new(OneFile(columns)));
+        let morselizer = parquet.create_morselizer(Arc::clone(&self.store), &config, self.index)?;
+        morselizer.plan_file(file.with_extension(footer))
+    }
+
+    /// The row groups that the pruning filters leave. Needed only when the reader is given other filters to evaluate.
+    fn access(
+        &self,
+        file: &PartitionedFile,
+        filters: &OpenedFilters,
+        columns: &FileColumns,
+        footer: &Footer,
+    ) -> Result<Option<ParquetAccessPlan>> {
+        let Some(filter) = all_of(&filters.prune) else {
+            return Ok(None);
+        };
+        let schema = columns.file_schema();
+        let filter: Arc<dyn PhysicalExpr> =
+            PhysicalExprSimplifier::new(schema).simplify(columns.rewrite(filter)?)?;
+        let Ok(pruning) = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(schema))
+            .try_build(filter)
+        else {
+            return Ok(None);
+        };
+        if pruning.always_true() {
+            return Ok(None);
+        }
+        let groups = footer.metadata.row_groups();
+        let mut access = RowGroupAccessPlanFilter::new(ParquetAccessPlan::new_all(groups.len()));
+        let parquet_schema = footer.metadata.file_metadata().schema_descr();
+        // The opener counts row groups as well; these counts would come on top.
+        let metrics = self.file_metrics(file, &ExecutionPlanMetricsSet::new());
+        access.prune_by_statistics(schema, parquet_schema, groups, &pruning, &metrics);
+        // Only which groups are left is taken over: a group of which *these* filters hold for every row may still have
+        // rows for which the reader's filters do not.
+        let mut left = ParquetAccessPlan::new_none(groups.len());
+        for at in access.row_group_indexes() {
+            left.scan(at);
+        }
+        Ok(Some(left))
+    }
+
+    fn file_metrics(
+        &self,
+        file: &PartitionedFile,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> ParquetFileMetrics {
+        ParquetFileMetrics::new(self.index, file.object_meta.location.as_ref(), metrics)
+    }
+}

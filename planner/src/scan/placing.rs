@@ -1,0 +1,112 @@
+//! Placing the files of one scan: what placement asks of sites and inventory, gathered once per query.
+
+use std::collections::HashMap;
+
+use datafusion::common::Result;
+use datafusion::error::DataFusionError;
+use landfast_catalog::DataFile;
+use landfast_sites::{CanonicalUri, Link, Route, SiteId, Sites};
+
+use crate::placement::{Candidate, PlacementInput, PlacementPolicy, place, usd};
+
+/// What a footer is taken to have: small beside what columns have, and never nothing.
+const FOOTER_BYTES: u64 = 16 * 1024;
+
+/// Footer, then data.
+const REQUESTS: u64 = 2;
+
+/// Places files, one after the other.
+#[derive(Debug)]
+pub(super) struct Placer<'a> {
+    sites: &'a Sites,
+    policy: PlacementPolicy,
+    root: &'a CanonicalUri,
+    known: HashMap<SiteId, (Link, bool)>,
+    /// Field ids of the columns that the query reads, nested ones too, and the share of all columns that they are.
+    columns: Vec<i32>,
+    share: f64,
+}
+
+/// One file's place.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) route: Route,
+    /// Bytes to read, estimated.
+    pub(super) bytes: u64,
+    /// What that costs at the first site, in US dollars.
+    pub(super) usd: f64,
+}
+
+impl<'a> Placer<'a> {
+    /// `root` is where the inventory lists the table.
+    pub(super) fn new(
+        sites: &'a Sites,
+        policy: PlacementPolicy,
+        root: &'a CanonicalUri,
+        columns: Vec<i32>,
+        share: f64,
+    ) -> Self {
+        let known = sites.ids().into_iter().map(|site| {
+            let (link, healthy) = (*sites.link_to_reader(&site), sites.is_up(&site));
+            (site, (link, healthy))
+        });
+        Self {
+            sites,
+            policy,
+            root,
+            known: known.collect(),
+            columns,
+            share,
+        }
+    }
+
+    /// Where to read one file.
+    ///
+    /// # Errors
+    /// No site is the origin of the file's prefix.
+    pub(super) fn place(&self, file: &DataFile) -> Result<Placed> {
+        let external = |error| DataFusionError::External(Box::new(error));
+        let origin = self.sites.origin_of(&file.id.uri).map_err(external)?;
+        let mapped = self.sites.mapped(&file.id.uri).into_iter();
+        let candidates: Vec<Candidate> = mapped
+            .filter_map(|site| {
+                let (link, healthy) = *self.known.get(&site)?;
+                let holding = self.sites.inventory().holding(&site, &file.id, self.root);
+                Some(Candidate {
+                    site,
+                    link,
+                    holding,
+                    healthy,
+                })
+            })
+            .collect();
+        let bytes = self.bytes_to_read(file);
+        let input = PlacementInput {
+            bytes_to_read: bytes,
+            requests: REQUESTS,
+            candidates: &candidates,
+            origin: &origin,
+        };
+        let route = place(&input, &self.policy);
+        let usd = route
+            .first()
+            .and_then(|site| self.known.get(site))
+            .map_or(0.0, |(link, _)| usd(link, bytes));
+        Ok(Placed { route, bytes, usd })
+    }
+
+    /// The columns' recorded sizes, or a share of the file where they aren't recorded; and the footer.
+    fn bytes_to_read(&self, file: &DataFile) -> u64 {
+        let size = file.id.size.unwrap_or_default();
+        let sizes = self
+            .columns
+            .iter()
+            .map(|id| file.column(*id).and_then(|column| column.size_bytes));
+        let recorded: Option<u64> = sizes.sum();
+        let columns = match recorded {
+            Some(bytes) => bytes,
+            None => (size as f64 * self.share) as u64,
+        };
+        columns.saturating_add(FOOTER_BYTES).min(size)
+    }
+}

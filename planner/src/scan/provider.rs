@@ -1,0 +1,479 @@
+//! [`LakeTable`]: one pinned snapshot as a DataFusion table.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_datasource::PartitionedFile;
+use datafusion_datasource::file_groups::FileGroup;
+use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
+use datafusion_datasource::source::DataSourceExec;
+use datafusion_datasource_parquet::source::ParquetSource;
+use iceberg::spec::{Literal, NestedFieldRef, PrimitiveType, Transform, Type};
+use landfast_catalog::{DataFile, ManifestListing, Namespace, SnapshotFiles, TableSnapshot};
+use landfast_sites::CanonicalUri;
+use object_store::ObjectMeta;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+
+use super::ScanContext;
+use super::mapping::name_mapping;
+use super::placing::{Placed, Placer};
+use super::prune::Pruner;
+use super::reader::RoutedReaders;
+use super::source::{LakeFile, LakeParquetSource, ScanPlan};
+use super::split::{Cuttable, Piece, deal};
+use super::statistics::StatisticsMaker;
+use super::summary::ScanSummary;
+use crate::types::{arrow_schema, literal_scalar, scalar};
+
+/// DataFusion wants a store for every scan. Nothing is ever read from this one.
+const STORE: &str = "lake://files";
+
+/// One pinned snapshot of a table.
+///
+/// The schema is the table's current one: a column added since the snapshot was written is there, and reads as null.
+#[derive(Debug)]
+pub struct LakeTable {
+    table: Arc<TableSnapshot>,
+    files: Files,
+    context: Arc<ScanContext>,
+    schema: SchemaRef,
+}
+
+/// Where the list of files comes from.
+#[derive(Debug)]
+enum Files {
+    /// All manifests were read.
+    Loaded(Arc<SnapshotFiles>),
+    /// Each scan reads those that its filters leave.
+    Listed {
+        namespace: Arc<Namespace>,
+        listing: Arc<ManifestListing>,
+    },
+}
+
+/// The files that a scan's filters leave, and what they leave out.
+#[derive(Debug, Default)]
+struct Survivors {
+    loaded: Arc<SnapshotFiles>,
+    /// Positions in `loaded`: manifest, file.
+    kept: Vec<(usize, usize)>,
+    files_total: u64,
+    manifests_total: u64,
+    manifests_kept: u64,
+}
+
+impl LakeTable {
+    /// A table all of whose manifests have been read.
+    ///
+    /// # Errors
+    /// A column's type is none that Arrow has.
+    pub fn new(
+        table: Arc<TableSnapshot>,
+        files: Arc<SnapshotFiles>,
+        context: Arc<ScanContext>,
+    ) -> Result<Self> {
+        let schema = arrow_schema(table.schema())?;
+        Ok(Self {
+            table,
+            files: Files::Loaded(files),
+            context,
+            schema,
+        })
+    }
+
+    /// A table that reads, for each scan, the manifests that its filters leave: a query of one partition then costs
+    /// what that partition costs, however large the table is.
+    ///
+    /// # Errors
+    /// A column's type is none that Arrow has.
+    pub fn listed(
+        table: Arc<TableSnapshot>,
+        namespace: Arc<Namespace>,
+        listing: Arc<ManifestListing>,
+        context: Arc<ScanContext>,
+    ) -> Result<Self> {
+        let schema = arrow_schema(table.schema())?;
+        Ok(Self {
+            table,
+            files: Files::Listed { namespace, listing },
+            context,
+            schema,
+        })
+    }
+
+    /// The pinned snapshot.
+    pub fn snapshot(&self) -> &Arc<TableSnapshot> {
+        &self.table
+    }
+
+    fn spec_ids(&self) -> Vec<i32> {
+        let mut ids: Vec<i32> = match &self.files {
+            Files::Loaded(files) => files
+                .manifests
+                .iter()
+                .map(|manifest| manifest.spec_id)
+                .collect(),
+            Files::Listed { listing, .. } => listing
+                .manifests
+                .iter()
+                .map(|manifest| manifest.spec_id)
+                .collect(),
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Prunes manifests, then files; with a limit and nothing left to filter, stops when there are rows enough.
+    async fn survivors(&self, filters: &[Expr], limit: Option<usize>) -> Result<Survivors> {
+        let pruner = Pruner::new(&self.table.metadata, filters);
+        let mut survivors = match &self.files {
+            Files::Loaded(files) => Survivors {
+                loaded: Arc::clone(files),
+                files_total: files.count() as u64,
+                manifests_total: files.manifests.len() as u64,
+                ..Survivors::default()
+            },
+            Files::Listed { namespace, listing } => {
+                let kept = listing
+                    .manifests
+                    .iter()
+                    .filter(|manifest| pruner.keeps_manifest(manifest));
+                let kept: Vec<_> = kept.cloned().collect();
+                let loaded = namespace.load(&self.table, &kept, &self.context.log).await;
+                let loaded =
+                    Arc::new(loaded.map_err(|error| DataFusionError::External(Box::new(error)))?);
+                let left_out = listing
+                    .manifests
+                    .iter()
+                    .filter(|manifest| !pruner.keeps_manifest(manifest));
+                let files_left_out: u64 = left_out.filter_map(|manifest| manifest.files).sum();
+                Survivors {
+                    files_total: loaded.count() as u64 + files_left_out,
+                    loaded,
+                    manifests_total: listing.manifests.len() as u64,
+                    ..Survivors::default()
+                }
+            }
+        };
+        let enough = self.rows_enough(filters, limit);
+        let mut rows = 0_u64;
+        for (at, manifest) in survivors.loaded.manifests.iter().enumerate() {
+            let before = survivors.kept.len();
+            for (nth, file) in manifest.files.iter().enumerate() {
+                if enough.is_some_and(|enough| rows >= enough) {
+                    break;
+                }
+                if pruner.keeps(file) {
+                    survivors.kept.push((at, nth));
+                    rows = rows.saturating_add(file.rows);
+                }
+            }
+            survivors.manifests_kept += u64::from(survivors.kept.len() > before);
+        }
+        Ok(survivors)
+    }
+
+    /// How many rows are enough: known only where every row of a file that is kept passes.
+    fn rows_enough(&self, filters: &[Expr], limit: Option<usize>) -> Option<u64> {
+        let specs = self.spec_ids();
+        let decided = filters
+            .iter()
+            .all(|filter| Pruner::decides(&self.table.metadata, filter, &specs));
+        limit
+            .filter(|_| decided)
+            .and_then(|limit| u64::try_from(limit).ok())
+    }
+
+    /// Lists what the sites hold of the table, and the first time waits for that a little.
+    async fn inventory(&self) -> CanonicalUri {
+        let root = self.table.location.clone();
+        let inventory = self.context.sites.inventory();
+        inventory.watch(&root);
+        inventory
+            .ready(&root, self.context.first_listing_wait)
+            .await;
+        root
+    }
+
+    fn summary(&self, survivors: &Survivors, placed: &[Placed]) -> ScanSummary {
+        let committed_ms = self.table.committed_at_ms();
+        let mut summary = ScanSummary {
+            table: self.table.name.to_string(),
+            snapshot_id: self.table.snapshot_id(),
+            snapshot_committed_ms: committed_ms,
+            snapshot_age_ms: committed_ms
+                .map(|at| self.context.now_unix_ms.saturating_sub(at).max(0)),
+            pointer_age_ms: u64::try_from(self.table.pointer_age().as_millis()).unwrap_or(u64::MAX),
+            stale: self.table.stale,
+            files_total: survivors.files_total,
+            files_pruned: survivors.files_total - survivors.kept.len() as u64,
+            manifests_total: survivors.manifests_total,
+            manifests_pruned: survivors.manifests_total - survivors.manifests_kept,
+            ..ScanSummary::default()
+        };
+        summary.place(
+            placed
+                .iter()
+                .filter_map(|file| Some((file.route.first()?, file.bytes, file.usd))),
+        );
+        summary
+    }
+
+    fn scan_plan(&self, summary: ScanSummary) -> Result<ScanPlan> {
+        let fields = self.table.schema().as_struct().fields().iter();
+        let defaults = fields.filter_map(|field| {
+            let default = field.initial_default.as_ref()?;
+            Some((field.id, literal_scalar(default, &field.field_type)?))
+        });
+        let mapping = name_mapping(&self.table.metadata)?;
+        Ok(ScanPlan {
+            summary,
+            mapping,
+            defaults: defaults.collect(),
+        })
+    }
+
+    /// Positions of floating-point columns that may hold NaN in this file, as far as its metrics say.
+    fn maybe_nan(&self, file: &DataFile) -> Arc<[usize]> {
+        let fields = self.table.schema().as_struct().fields().iter().enumerate();
+        let unsure = fields.filter(|(_, field)| {
+            let float = Type::as_primitive_type(&field.field_type)
+                .is_some_and(|of| matches!(of, PrimitiveType::Float | PrimitiveType::Double));
+            float && file.column(field.id).and_then(|column| column.nan_count) != Some(0)
+        });
+        unsure.map(|(at, _)| at).collect()
+    }
+
+    /// The values of a file's identity partition fields, for columns that the file itself may lack.
+    fn constants(&self, file: &DataFile) -> Result<Arc<[(i32, ScalarValue)]>> {
+        let Some(spec) = self.table.metadata.partition_spec_by_id(file.spec_id) else {
+            return Ok(Arc::new([]));
+        };
+        let schema = self.table.schema();
+        let fields = spec.fields().iter().zip(file.partition.fields());
+        let mut constants = Vec::new();
+        for (field, value) in fields.filter(|(field, _)| field.transform == Transform::Identity) {
+            let Some(source) = schema.field_by_id(field.source_id) else {
+                continue;
+            };
+            let Some(of) = source.field_type.as_primitive_type() else {
+                continue;
+            };
+            let value = match value {
+                Some(Literal::Primitive(value)) => scalar(value, of),
+                Some(_) => None,
+                None => {
+                    ScalarValue::try_new_null(&crate::types::arrow_type(&source.field_type)?).ok()
+                }
+            };
+            constants.extend(value.map(|value| (source.id, value)));
+        }
+        Ok(constants.into())
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Exact only where the partitions of all files decide a filter; else the files are pruned by it, and whoever asked
+    /// still evaluates it.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let specs = self.spec_ids();
+        let answers = filters.iter().map(|filter| {
+            if Pruner::decides(&self.table.metadata, filter, &specs) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        });
+        Ok(answers.collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let survivors = self.survivors(filters, limit).await?;
+        let files: Vec<&DataFile> = survivors
+            .kept
+            .iter()
+            .map(|(at, nth)| &survivors.loaded.manifests[*at].files[*nth])
+            .collect();
+        let root = self.inventory().await;
+        let projected = projection.map(Vec::as_slice);
+        let (columns, share) = self.columns_read(projected);
+        let placer = Placer::new(
+            &self.context.sites,
+            self.context.placement,
+            &root,
+            columns,
+            share,
+        );
+        let placed: Vec<Placed> = files
+            .iter()
+            .map(|file| placer.place(file))
+            .collect::<Result<_>>()?;
+
+        let maker = StatisticsMaker::new(self.table.schema(), projected);
+        let statistics = maker.of_scan(files.iter().copied());
+        let groups = self.groups(&files, &placed, &maker, state.config().target_partitions())?;
+        let plan = self.scan_plan(self.summary(&survivors, &placed))?;
+        self.exec(state, (groups, statistics), plan, projection, limit)
+    }
+}
+
+impl LakeTable {
+    /// Field ids of what a query reads, nested ones too, and which share of all of the table's columns they are.
+    fn columns_read(&self, projection: Option<&[usize]>) -> (Vec<i32>, f64) {
+        let fields = self.table.schema().as_struct().fields();
+        let read: Vec<&NestedFieldRef> = match projection {
+            Some(projection) => projection.iter().filter_map(|at| fields.get(*at)).collect(),
+            None => fields.iter().collect(),
+        };
+        let mut ids = Vec::new();
+        for field in &read {
+            leaves(field, &mut ids);
+        }
+        (ids, read.len() as f64 / fields.len().max(1) as f64)
+    }
+
+    fn groups(
+        &self,
+        files: &[&DataFile],
+        placed: &[Placed],
+        maker: &StatisticsMaker<'_>,
+        partitions: usize,
+    ) -> Result<Vec<FileGroup>> {
+        let per_file = maker.per_file(files.len());
+        let mut opened = Vec::with_capacity(files.len());
+        for (file, placed) in files.iter().zip(placed) {
+            let mut part = self.partitioned(file, placed)?;
+            // Not `with_statistics`, which would add partition columns' statistics: there are none.
+            part.statistics = per_file.then(|| maker.of_file(file));
+            opened.push(part);
+        }
+        let cuttable = files.iter().map(|file| Cuttable {
+            size_bytes: file.id.size.unwrap_or_default(),
+            row_groups: &file.split_offsets,
+        });
+        let cuttable: Vec<Cuttable<'_>> = cuttable.collect();
+        let dealt = deal(&cuttable, partitions).into_iter();
+        dealt
+            .map(|pieces| {
+                pieces
+                    .iter()
+                    .map(|piece| part(&opened, piece))
+                    .collect::<Result<Vec<_>>>()
+                    .map(FileGroup::new)
+            })
+            .collect()
+    }
+
+    fn partitioned(&self, file: &DataFile, placed: &Placed) -> Result<PartitionedFile> {
+        let size_bytes = file.id.size.unwrap_or_default();
+        let lake = LakeFile {
+            uri: file.id.uri.clone(),
+            size_bytes,
+            route: placed.route.clone(),
+            constants: self.constants(file)?,
+            maybe_nan: self.maybe_nan(file),
+        };
+        let meta = ObjectMeta {
+            location: identity_path(&file.id.uri),
+            last_modified: DateTime::UNIX_EPOCH,
+            size: size_bytes,
+            e_tag: None,
+            version: None,
+        };
+        Ok(PartitionedFile::new_from_meta(meta).with_extension(Arc::new(lake)))
+    }
+
+    fn exec(
+        &self,
+        state: &dyn Session,
+        (groups, statistics): (Vec<FileGroup>, Statistics),
+        plan: ScanPlan,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = ObjectStoreUrl::parse(STORE)?;
+        let runtime = state.runtime_env();
+        if runtime.object_store(&store).is_err() {
+            runtime.register_object_store(store.as_ref(), Arc::new(InMemory::new()));
+        }
+        let mut options = TableParquetOptions::default();
+        options.global = state.config_options().execution.parquet.clone();
+        options.global.pushdown_filters = false;
+        let readers = RoutedReaders {
+            context: Arc::clone(&self.context),
+        };
+        let parquet = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let source = LakeParquetSource::new(parquet, Arc::new(plan), Arc::clone(&self.context));
+        let config = FileScanConfigBuilder::new(store, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+fn part(opened: &[PartitionedFile], piece: &Piece) -> Result<PartitionedFile> {
+    let file = opened[piece.file].clone();
+    let Some(range) = &piece.range else {
+        return Ok(file);
+    };
+    let offset =
+        |at: u64| i64::try_from(at).map_err(|error| DataFusionError::External(Box::new(error)));
+    Ok(file.with_range(offset(range.start)?, offset(range.end)?))
+}
+
+/// Field ids of the primitive columns within a column.
+fn leaves(field: &NestedFieldRef, ids: &mut Vec<i32>) {
+    match field.field_type.as_ref() {
+        Type::Primitive(_) => ids.push(field.id),
+        Type::Struct(fields) => fields.fields().iter().for_each(|field| leaves(field, ids)),
+        Type::List(list) => leaves(&list.element_field, ids),
+        Type::Map(map) => {
+            leaves(&map.key_field, ids);
+            leaves(&map.value_field, ids);
+        }
+    }
+}
+
+/// A path that tells files apart in plans and metrics: scheme, bucket and key as they are written. Nothing is read by
+/// it, so a key that object_store's paths can't hold may be shown encoded.
+fn identity_path(uri: &CanonicalUri) -> Path {
+    let text = uri.as_str();
+    let (scheme, rest) = text.split_once(':').unwrap_or(("file", text));
+    let path = format!("{scheme}/{}", rest.trim_start_matches('/'));
+    Path::parse(&path).unwrap_or_else(|_| Path::from(path))
+}

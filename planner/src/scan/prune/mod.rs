@@ -1,0 +1,219 @@
+//! Which manifests and files a query can leave out: decided on plain values, without an Arrow array in sight.
+//!
+//! A filter becomes a tree of questions about single columns ([`compile`]). A question is asked of what is known of the
+//! column's values ([`question::Known`]): a file's bounds, a partition value, a manifest's partition summary. Every
+//! case that isn't certain keeps the file.
+
+mod compile;
+mod project;
+mod question;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::logical_expr::Expr;
+use iceberg::spec::{
+    Datum, Literal, PartitionSpec, PrimitiveType, Schema, Struct, TableMetadata, Transform, Type,
+};
+use landfast_catalog::{DataFile, ManifestSummary};
+
+use compile::Test;
+use project::project;
+use question::{Known, Question};
+
+/// The filters of one scan, ready to be asked of manifests and files.
+#[derive(Debug)]
+pub(super) struct Pruner {
+    tests: Vec<Test>,
+    specs: BTreeMap<i32, Vec<SpecField>>,
+}
+
+/// One field of a partition spec, as pruning needs it.
+#[derive(Debug, Clone)]
+struct SpecField {
+    source_id: i32,
+    transform: Transform,
+    /// Of the source column today; `None` when it was dropped or is not primitive.
+    source: Option<PrimitiveType>,
+    /// Of the partition value.
+    result: Option<PrimitiveType>,
+}
+
+impl Pruner {
+    /// Compiles `filters`, whose columns are the current columns of the table.
+    pub(super) fn new(metadata: &TableMetadata, filters: &[Expr]) -> Self {
+        let schema = metadata.current_schema();
+        let tests: Vec<Test> = filters
+            .iter()
+            .map(|filter| compile::compile(filter, schema))
+            .collect();
+        let specs = metadata
+            .partition_specs_iter()
+            .map(|spec| (spec.spec_id(), spec_fields(spec, schema)))
+            .collect();
+        Self { tests, specs }
+    }
+
+    /// Whether a manifest may have files with rows that pass.
+    pub(super) fn keeps_manifest(&self, manifest: &ManifestSummary) -> bool {
+        let (Some(fields), Some(summaries)) =
+            (self.specs.get(&manifest.spec_id), &manifest.partitions)
+        else {
+            return true;
+        };
+        if fields.len() != summaries.len() {
+            return true;
+        }
+        let may = |id: i32, question: &Question| {
+            fields
+                .iter()
+                .zip(summaries.iter())
+                .filter(|(field, _)| field.source_id == id)
+                .all(|(field, summary)| {
+                    let Some(projected) = field.project(question) else {
+                        return true;
+                    };
+                    let Some(result) = &field.result else {
+                        return true;
+                    };
+                    let bound = |bytes: &Option<_>| {
+                        decode(bytes.as_ref().map(AsRef::<[u8]>::as_ref), result)
+                    };
+                    let (Ok(lower), Ok(upper)) =
+                        (bound(&summary.lower_bound), bound(&summary.upper_bound))
+                    else {
+                        return true;
+                    };
+                    let only_null = summary.contains_null
+                        && lower.is_none()
+                        && upper.is_none()
+                        && summary.contains_nan == Some(false);
+                    let may_nan = is_float(result) && summary.contains_nan != Some(false);
+                    let lower = lower.as_ref().map(Datum::literal);
+                    let upper = upper.as_ref().map(Datum::literal);
+                    projected.may_hold(&Known {
+                        lower,
+                        upper,
+                        may_null: summary.contains_null,
+                        only_null,
+                        may_nan,
+                    })
+                })
+        };
+        self.tests.iter().all(|test| test.may_hold(&may))
+    }
+
+    /// Whether a file may have rows that pass.
+    pub(super) fn keeps(&self, file: &DataFile) -> bool {
+        let fields = self
+            .specs
+            .get(&file.spec_id)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let may = |id: i32, question: &Question| {
+            partition_may(fields, &file.partition, id, question) && bounds_may(file, id, question)
+        };
+        self.tests.iter().all(|test| test.may_hold(&may))
+    }
+
+    /// Whether a filter is decided for every row by the file's partition alone, in each of the given specs: then no
+    /// row needs to be looked at.
+    pub(super) fn decides(metadata: &TableMetadata, filter: &Expr, spec_ids: &[i32]) -> bool {
+        let schema = metadata.current_schema();
+        let test = compile::compile(filter, schema);
+        let specs: Option<Vec<_>> = spec_ids
+            .iter()
+            .map(|id| Some(spec_fields(metadata.partition_spec_by_id(*id)?, schema)))
+            .collect();
+        let Some(specs) = specs else { return false };
+        let identity = |id: i32| {
+            specs.iter().all(|fields| {
+                let field = fields
+                    .iter()
+                    .find(|field| field.source_id == id && field.transform == Transform::Identity);
+                field
+                    .and_then(|field| field.source.as_ref())
+                    .is_some_and(decides_exactly)
+            })
+        };
+        !specs.is_empty() && test.is_decided_by(&identity)
+    }
+}
+
+impl SpecField {
+    /// The question about the partition value that is implied by the question about the column.
+    fn project(&self, question: &Question) -> Option<Question> {
+        project(question, self.transform, self.source.as_ref()?)
+    }
+}
+
+fn spec_fields(spec: &Arc<PartitionSpec>, schema: &Schema) -> Vec<SpecField> {
+    let fields = spec.fields().iter();
+    fields
+        .map(|field| {
+            let source = schema
+                .field_by_id(field.source_id)
+                .map(|source| source.field_type.as_ref());
+            let result = source.and_then(|source| field.transform.result_type(source).ok());
+            SpecField {
+                source_id: field.source_id,
+                transform: field.transform,
+                source: source.and_then(Type::as_primitive_type).cloned(),
+                result: result.as_ref().and_then(Type::as_primitive_type).cloned(),
+            }
+        })
+        .collect()
+}
+
+fn partition_may(fields: &[SpecField], partition: &Struct, id: i32, question: &Question) -> bool {
+    if partition.fields().len() != fields.len() {
+        return true;
+    }
+    let about = fields
+        .iter()
+        .zip(partition.fields())
+        .filter(|(field, _)| field.source_id == id);
+    about.into_iter().all(|(field, value)| {
+        let Some(projected) = field.project(question) else {
+            return true;
+        };
+        match value {
+            None => projected.may_hold(&Known::null()),
+            Some(Literal::Primitive(value)) => projected.may_hold(&Known::exactly(value)),
+            Some(_) => true,
+        }
+    })
+}
+
+fn bounds_may(file: &DataFile, id: i32, question: &Question) -> bool {
+    let Some(metrics) = file.column(id) else {
+        return true;
+    };
+    question.may_hold(&Known {
+        lower: metrics.lower.as_ref(),
+        upper: metrics.upper.as_ref(),
+        may_null: metrics.null_count != Some(0),
+        only_null: file.rows > 0 && metrics.null_count == Some(file.rows),
+        // Asked of every type; it matters only to floating-point questions.
+        may_nan: metrics.nan_count != Some(0),
+    })
+}
+
+fn decode(bytes: Option<&[u8]>, of: &PrimitiveType) -> Result<Option<Datum>, ()> {
+    match bytes {
+        None => Ok(None),
+        Some(bytes) => Datum::try_from_bytes(bytes, of.clone())
+            .map(Some)
+            .map_err(|_| ()),
+    }
+}
+
+fn is_float(of: &PrimitiveType) -> bool {
+    matches!(of, PrimitiveType::Float | PrimitiveType::Double)
+}
+
+/// Whether comparisons of an identity partition's value are the rows' own: not where NaN and signed zeros are, nor
+/// where values aren't compared at all.
+fn decides_exactly(of: &PrimitiveType) -> bool {
+    !is_float(of) && of != &PrimitiveType::Uuid
+}

@@ -1,0 +1,249 @@
+//! [`LakeParquetSource`]: DataFusion's Parquet source, told per file what Iceberg knows of it.
+
+use std::fmt::{self, Formatter};
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction,
+};
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use datafusion_datasource::file::FileSource;
+use datafusion_datasource::file_scan_config::FileScanConfig;
+use datafusion_datasource::file_stream::FileOpener;
+use datafusion_datasource::morsel::Morselizer;
+use datafusion_datasource::{PartitionedFile, TableSchema};
+use datafusion_datasource_parquet::source::ParquetSource;
+use iceberg::spec::NameMapping;
+use landfast_sites::{CanonicalUri, Route};
+use object_store::ObjectStore;
+
+use super::ScanContext;
+use super::filters::Filters;
+use super::open::LakeMorselizer;
+use super::summary::ScanSummary;
+
+/// What one data file is, and where its bytes are: plain data, attached to DataFusion's `PartitionedFile` as
+/// `Arc<LakeFile>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LakeFile {
+    /// The file's identity.
+    pub uri: CanonicalUri,
+    /// Its recorded size.
+    pub size_bytes: u64,
+    /// The sites to read it from, in order.
+    pub route: Route,
+    /// Values of its identity partition fields by source field id: columns that the file itself may lack.
+    pub constants: Arc<[(i32, ScalarValue)]>,
+    /// Positions in the table's schema of floating-point columns that may hold NaN, which Parquet's statistics leave
+    /// out.
+    pub maybe_nan: Arc<[usize]>,
+}
+
+/// What all files of one scan have in common: plain data.
+#[derive(Debug)]
+pub(super) struct ScanPlan {
+    pub(super) summary: ScanSummary,
+    pub(super) mapping: Option<Arc<NameMapping>>,
+    /// Initial defaults by field id.
+    pub(super) defaults: Arc<[(i32, ScalarValue)]>,
+}
+
+/// Reads the files of one Iceberg snapshot.
+///
+/// Wraps DataFusion's `ParquetSource`, which never sees a filter until a file is opened: then the columns are resolved
+/// by field id, and it is decided which filters the reader evaluates and which only prune.
+#[derive(Clone, Debug)]
+pub struct LakeParquetSource {
+    parquet: ParquetSource,
+    filters: Filters,
+    plan: Arc<ScanPlan>,
+    context: Arc<ScanContext>,
+}
+
+impl LakeParquetSource {
+    pub(super) fn new(
+        parquet: ParquetSource,
+        plan: Arc<ScanPlan>,
+        context: Arc<ScanContext>,
+    ) -> Self {
+        Self {
+            parquet,
+            filters: Filters::default(),
+            plan,
+            context,
+        }
+    }
+
+    /// What was planned to be read from where.
+    pub fn summary(&self) -> &ScanSummary {
+        &self.plan.summary
+    }
+
+    fn with_parquet(&self, parquet: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {
+        match parquet.downcast_ref::<ParquetSource>() {
+            Some(parquet) => Ok(Arc::new(Self {
+                parquet: parquet.clone(),
+                ..self.clone()
+            })),
+            None => internal_err!("a Parquet source became another one"),
+        }
+    }
+}
+
+impl FileSource for LakeParquetSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        _base_config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        internal_err!("a scan of Iceberg files is opened by its morselizer")
+    }
+
+    fn create_morselizer(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        Ok(Box::new(LakeMorselizer::new(
+            self.parquet.clone(),
+            self.filters.clone(),
+            (Arc::clone(&self.plan), Arc::clone(&self.context)),
+            object_store,
+            base_config,
+            partition,
+        )))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.parquet.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        // `ParquetSource` gives a `ParquetSource`; if that ever changes, opening a file says so.
+        let sized = self.parquet.with_batch_size(batch_size);
+        self.with_parquet(&sized).unwrap_or(sized)
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.filters.all()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.parquet.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.parquet.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        "iceberg"
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
+        match t {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, ", {}", self.plan.summary)?;
+                self.parquet.fmt_extra(t, f)?;
+                self.filters.fmt(f)
+            }
+            DisplayFormatType::TreeRender => {
+                writeln!(f, "table={}", self.plan.summary.table)?;
+                for placed in &self.plan.summary.placed {
+                    writeln!(f, "{}={} files", placed.site, placed.files)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Files were cut along their row groups, and spread by bytes, when the scan was planned.
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn repartitioned(
+        &self,
+        _target_partitions: usize,
+        _repartition_file_min_size: usize,
+        _output_ordering: Option<LexOrdering>,
+        _config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        Ok(None)
+    }
+
+    /// Keeps every filter for pruning, and promises none: whoever pushed one still evaluates it.
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let answer = vec![PushedDown::No; filters.len()];
+        let kept = self
+            .filters
+            .with(filters, self.table_schema().table_schema());
+        let source: Arc<dyn FileSource> = Arc::new(Self {
+            filters: kept,
+            ..self.clone()
+        });
+        Ok(
+            FilterPushdownPropagation::with_parent_pushdown_result(answer)
+                .with_updated_node(source),
+        )
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(
+            match self.parquet.try_pushdown_sort(order, eq_properties)? {
+                SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact {
+                    inner: self.with_parquet(&inner)?,
+                },
+                SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact {
+                    inner: self.with_parquet(&inner)?,
+                },
+                SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
+            },
+        )
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.parquet.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        let parquet = self.parquet.try_pushdown_projection(projection)?;
+        parquet
+            .map(|parquet| self.with_parquet(&parquet))
+            .transpose()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        match self.filters.apply(f)? {
+            TreeNodeRecursion::Stop => Ok(TreeNodeRecursion::Stop),
+            _ => self.parquet.apply_expressions(f),
+        }
+    }
+}
+
+/// All filters of one kind as one.
+pub(super) fn all_of(filters: &[Arc<dyn PhysicalExpr>]) -> Option<Arc<dyn PhysicalExpr>> {
+    (!filters.is_empty()).then(|| conjunction(filters.iter().map(Arc::clone)))
+}

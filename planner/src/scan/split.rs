@@ -1,0 +1,113 @@
+//! Cutting files into ranges, and spreading the ranges over partitions.
+//!
+//! A range begins where a row group begins, as the manifest recorded it. Row groups are read by the range that holds
+//! their first page, and the ranges of a file cover it without gaps or overlaps: whatever the recorded offsets are, each
+//! row group is read exactly once.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+/// Ranges aim at so many per partition, so that a partition that runs late has little left to wait for.
+const RANGES_PER_PARTITION: u64 = 4;
+
+/// No range is cut smaller than this: opening costs more than it balances.
+const RANGE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// One file to cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cuttable<'a> {
+    pub(super) size_bytes: u64,
+    /// Where its row groups start, ascending; empty when not recorded.
+    pub(super) row_groups: &'a [u64],
+}
+
+/// A file, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The file's position in the input.
+    pub(super) file: usize,
+    /// `None` for the whole file.
+    pub(super) range: Option<Range<u64>>,
+    pub(super) bytes: u64,
+}
+
+/// Cuts files and deals the pieces to at most `partitions` groups of about equal bytes. Always at least one group.
+pub(super) fn deal(files: &[Cuttable<'_>], partitions: usize) -> Vec<Vec<Piece>> {
+    let total: u64 = files.iter().map(|file| file.size_bytes).sum();
+    let ranges = u64::try_from(partitions.max(1))
+        .unwrap_or(u64::MAX)
+        .saturating_mul(RANGES_PER_PARTITION);
+    let aim = (total / ranges).max(RANGE_BYTES_MIN);
+    let mut pieces: Vec<Piece> = files
+        .iter()
+        .enumerate()
+        .flat_map(|(at, file)| cut(at, file, aim))
+        .collect();
+    let groups = partitions.clamp(1, pieces.len().max(1));
+
+    pieces.sort_by_key(|piece| (Reverse(piece.bytes), piece.file, start(piece)));
+    let mut dealt: Vec<(u64, Vec<Piece>)> = vec![(0, Vec::new()); groups];
+    for piece in pieces {
+        let lightest = (0..groups)
+            .min_by_key(|at| (dealt[*at].0, dealt[*at].1.len()))
+            .unwrap_or_default();
+        let (bytes, group) = &mut dealt[lightest];
+        *bytes += piece.bytes;
+        group.push(piece);
+    }
+    let in_order = |(_, mut group): (u64, Vec<Piece>)| {
+        group.sort_by_key(|piece| (piece.file, start(piece)));
+        group
+    };
+    dealt.into_iter().map(in_order).collect()
+}
+
+fn start(piece: &Piece) -> u64 {
+    piece.range.as_ref().map_or(0, |range| range.start)
+}
+
+fn cut(file: usize, cuttable: &Cuttable<'_>, aim: u64) -> Vec<Piece> {
+    let size = cuttable.size_bytes;
+    if size < aim.saturating_mul(2) {
+        return vec![Piece {
+            file,
+            range: None,
+            bytes: size,
+        }];
+    }
+    let cuts: Vec<u64> = if cuttable.row_groups.is_empty() {
+        (1..size / aim).map(|nth| nth * aim).collect()
+    } else {
+        cuts_between(cuttable.row_groups, size, aim)
+    };
+    if cuts.is_empty() {
+        return vec![Piece {
+            file,
+            range: None,
+            bytes: size,
+        }];
+    }
+    let starts = std::iter::once(0).chain(cuts.iter().copied());
+    let ends = cuts.iter().copied().chain(std::iter::once(size));
+    starts
+        .zip(ends)
+        .map(|(from, to)| Piece {
+            file,
+            range: Some(from..to),
+            bytes: to - from,
+        })
+        .collect()
+}
+
+/// The row groups at which to cut, so that each range has at least `aim` bytes.
+fn cuts_between(row_groups: &[u64], size: u64, aim: u64) -> Vec<u64> {
+    let mut cuts = Vec::new();
+    let mut from = 0;
+    for at in row_groups.iter().copied().filter(|at| *at < size) {
+        if at.saturating_sub(from) >= aim && size - at >= aim {
+            cuts.push(at);
+            from = at;
+        }
+    }
+    cuts
+}

@@ -1,0 +1,138 @@
+//! What a scan was planned to read, for `EXPLAIN` and the receipt.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_datasource::file_scan_config::FileScanConfig;
+use datafusion_datasource::source::DataSourceExec;
+use landfast_sites::SiteId;
+
+use super::source::LakeParquetSource;
+
+/// What one scan was planned to read, and from where.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct ScanSummary {
+    /// The table's full name.
+    pub table: String,
+    /// The pinned snapshot; none for a table without data.
+    pub snapshot_id: Option<i64>,
+    /// When it was committed, in milliseconds since 1970 by its writer's clock.
+    pub snapshot_committed_ms: Option<i64>,
+    /// How long before planning that was.
+    pub snapshot_age_ms: Option<i64>,
+    /// How long before planning the last validation of the table's pointer began.
+    pub pointer_age_ms: u64,
+    /// Whether the pointer is older than the query asked for.
+    pub stale: bool,
+    /// Files of the snapshot, where they were counted: manifests that were left out unread count only where the
+    /// manifest list says how many files they have.
+    pub files_total: u64,
+    /// Files that the filters and the limit leave out.
+    pub files_pruned: u64,
+    /// Manifests of the snapshot.
+    pub manifests_total: u64,
+    /// Manifests none of whose files are needed.
+    pub manifests_pruned: u64,
+    /// Where the rest is to be read, by site.
+    pub placed: Vec<SitePlacement>,
+    /// What the reads are estimated to cost, in US dollars.
+    pub estimated_usd: f64,
+}
+
+/// What one site is to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SitePlacement {
+    /// The site.
+    pub site: SiteId,
+    /// Files to read there.
+    pub files: u64,
+    /// Bytes to read of them, estimated from the columns that the query reads.
+    pub bytes: u64,
+}
+
+impl ScanSummary {
+    /// Adds up what each file is placed to give.
+    pub(super) fn place<'a>(&mut self, files: impl Iterator<Item = (&'a SiteId, u64, f64)>) {
+        let mut sites: BTreeMap<&SiteId, (u64, u64)> = BTreeMap::new();
+        for (site, bytes, usd) in files {
+            let (files, sum) = sites.entry(site).or_default();
+            *files += 1;
+            *sum += bytes;
+            self.estimated_usd += usd;
+        }
+        let placed = sites.into_iter();
+        self.placed = placed
+            .map(|(site, (files, bytes))| SitePlacement {
+                site: site.clone(),
+                files,
+                bytes,
+            })
+            .collect();
+    }
+}
+
+impl Display for ScanSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "table={}", self.table)?;
+        match self.snapshot_id {
+            Some(id) => write!(f, ", snapshot={id}")?,
+            None => write!(f, ", snapshot=none")?,
+        }
+        if let Some(age_ms) = self.snapshot_age_ms {
+            write!(f, ", snapshot_age_s={}", age_ms / 1000)?;
+        }
+        write!(f, ", pointer_age_ms={}", self.pointer_age_ms)?;
+        if self.stale {
+            write!(f, ", stale")?;
+        }
+        write!(
+            f,
+            ", files={} of {}",
+            self.files_total - self.files_pruned,
+            self.files_total
+        )?;
+        write!(
+            f,
+            ", manifests={} of {}",
+            self.manifests_total - self.manifests_pruned,
+            self.manifests_total
+        )?;
+        write!(f, ", placed=[")?;
+        for (at, placed) in self.placed.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(
+                f,
+                "{comma}{}: {} files {} bytes",
+                placed.site, placed.files, placed.bytes
+            )?;
+        }
+        write!(f, "], estimated_usd={:.6}", self.estimated_usd)
+    }
+}
+
+/// The scans of a plan, in the order in which `EXPLAIN` shows them.
+pub fn scan_summaries(plan: &Arc<dyn ExecutionPlan>) -> Vec<ScanSummary> {
+    let mut found = Vec::new();
+    collect(plan, &mut found);
+    found
+}
+
+fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<ScanSummary>) {
+    if let Some(source) = lake_source(plan) {
+        found.push(source.summary().clone());
+    }
+    for child in plan.children() {
+        collect(child, found);
+    }
+}
+
+fn lake_source(plan: &Arc<dyn ExecutionPlan>) -> Option<&LakeParquetSource> {
+    let config = plan
+        .downcast_ref::<DataSourceExec>()?
+        .data_source()
+        .downcast_ref::<FileScanConfig>()?;
+    config.file_source().downcast_ref::<LakeParquetSource>()
+}
