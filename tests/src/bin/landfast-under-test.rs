@@ -1,0 +1,3 @@
+//! `landfast` itself, under a name that `cargo test` builds beside the tests, with the tests' own feature set.
+
+fn main() {}
