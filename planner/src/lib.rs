@@ -14,13 +14,17 @@
 //! Flight and gRPC; clocks; credentials; where a store is. It asks `landfast_catalog` what a table is, and
 //! `landfast_sites` for bytes.
 
+mod asker;
 pub mod error;
 pub mod placement;
 pub mod scan;
+pub mod settings;
 pub mod sql;
 pub mod types;
 
+pub use asker::{Asker, Role};
 pub use error::{ErrorKind, PlannerError, Position};
+pub use settings::SessionSettings;
 
 /// What planning and running statements gives.
 pub type Result<T, E = PlannerError> = std::result::Result<T, E>;
