@@ -49,6 +49,18 @@ def write(catalog, table, rows, location=None, partition=None, properties=None, 
     return describe(made)
 
 
+def create_table_over(catalog, table, path, columns):
+    """Writes one Parquet file to a path of our choosing, and a table over it."""
+    from pyarrow import parquet
+
+    rows = from_columns(columns)
+    made = catalogs[catalog].create_table(tuple(table), rows.schema)
+    with made.io.new_output(path).create(overwrite=True) as file:
+        parquet.write_table(rows, file)
+    made.add_files([path])
+    return describe(made)
+
+
 def append(catalog, table, columns):
     loaded = catalogs[catalog].load_table(tuple(table))
     loaded.append(from_columns(columns))
@@ -126,7 +138,18 @@ def parse_type(name):
 
 if __name__ == "__main__":
     operations = [
-        catalog, create_namespace, create_table, create_table_from_duckdb, append, read, load, tables, namespaces,
-        register, drop, generate_tpch,
+        catalog,
+        create_namespace,
+        create_table,
+        create_table_from_duckdb,
+        create_table_over,
+        append,
+        read,
+        load,
+        tables,
+        namespaces,
+        register,
+        drop,
+        generate_tpch,
     ]
     wire.serve({operation.__name__: operation for operation in operations})

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use argon2::{Argon2, PasswordHasher, password_hash::SaltString};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::process::{Launch, Server, free_port, run_dir};
 use crate::stores::block_on;
@@ -210,7 +211,10 @@ pub fn run(arguments: &[&str]) -> Result<Output> {
 }
 
 /// The binary of this very build: Cargo puts it beside the tests' own binaries.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it isn't there.
+pub fn binary() -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running binary")?;
     let found = running
         .ancestors()
@@ -228,6 +232,14 @@ fn binary() -> Result<PathBuf> {
 
 /// The binary of this crate that is nothing but `landfast`, so that `cargo test` builds it, from the same sources.
 const NAME: &str = "landfast-under-test";
+
+/// A text's SHA-256 in hexadecimal, as the configuration wants a token's.
+pub fn sha256(text: &str) -> String {
+    Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
 
 /// A self-signed certificate for the loopback address, and its key.
 fn certificate() -> Result<(String, String)> {

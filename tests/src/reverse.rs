@@ -12,12 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
 
-use self::gate::{Gate, GatedListener};
+use self::gate::{Fuse, Gate, GatedListener};
 use self::tokens::Guard;
 use crate::stores::runtime;
 
@@ -72,6 +72,8 @@ struct Faults {
     seen: Vec<Seen>,
     /// Stops before the read that comes after this many more.
     reads_left: Option<u64>,
+    /// Reads let through since [`Reverse::stop_after_reads`].
+    reads_served: u64,
 }
 
 impl Reverse {
@@ -96,7 +98,8 @@ impl Reverse {
             });
             let app = Router::new()
                 .fallback(serve)
-                .with_state(Arc::clone(&shared));
+                .with_state(Arc::clone(&shared))
+                .into_make_service_with_connect_info::<Fuse>();
             let listener = GatedListener::new(listener, shared.gate.clone());
             tokio::spawn(async move { axum::serve(listener, app).await });
             Ok(Self { address, shared })
@@ -126,9 +129,17 @@ impl Reverse {
         self.shared.gate.close();
     }
 
-    /// Answers `reads` more reads of objects (GETs of data files), then stops when the next arrives.
+    /// Answers `reads` more reads of objects (GETs of data files), whole; from the next on, nothing: its connection
+    /// breaks, and so does every other that asks for anything, until [`Reverse::heal`].
     pub fn stop_after_reads(&self, reads: u64) {
-        self.state().reads_left = Some(reads);
+        let mut state = self.state();
+        state.reads_left = Some(reads);
+        state.reads_served = 0;
+    }
+
+    /// Reads of objects that were let through since then.
+    pub fn reads_served(&self) -> u64 {
+        self.state().reads_served
     }
 
     /// Connections and requests that were broken because the proxy was stopped.
@@ -170,6 +181,9 @@ impl Shared {
     /// Notes a request; false when it is the one that stops the proxy.
     fn admit(&self, seen: Seen) -> bool {
         let mut state = self.state();
+        if self.gate.is_refusing() {
+            return false;
+        }
         let is_read = seen.method == "GET"
             && seen
                 .path
@@ -179,11 +193,12 @@ impl Shared {
         state.seen.push(seen);
         match (&mut state.reads_left, is_read) {
             (Some(0), true) => {
-                self.gate.close();
+                self.gate.refuse();
                 false
             }
             (Some(left), true) => {
                 *left -= 1;
+                state.reads_served += 1;
                 true
             }
             _ => true,
@@ -217,7 +232,11 @@ impl Shared {
     }
 }
 
-async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(fuse): ConnectInfo<Fuse>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
     let path = head
         .uri
@@ -237,6 +256,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     };
     if !shared.admit(seen) {
         shared.gate.count_broken();
+        fuse.blow();
         return std::future::pending().await;
     }
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {

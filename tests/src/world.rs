@@ -96,8 +96,13 @@ impl World {
 
     /// The proxy's configuration for this world, at `dc-east`.
     pub fn config(&self) -> Config {
+        self.config_with(&self.sites())
+    }
+
+    /// The same, with other sites and links.
+    pub fn config_with(&self, sites: &str) -> Config {
         Config::at("dc-east")
-            .with(&self.sites())
+            .with(sites)
             .with(&self.catalogs())
             .env(S3_SECRET_VARIABLE, S3_SECRET_KEY)
     }

@@ -1,5 +1,10 @@
 //! The harness holds what it promises: without that, no other test means anything.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where and stops"
+)]
+
 use landfast_tests::catalogs::Postgres;
 use landfast_tests::clients::Iceberg;
 use landfast_tests::lake::sql_properties;

@@ -1,12 +1,14 @@
-//! Connections that break when their gate closes.
+//! Connections that break: all at once when their gate closes, or each when it is told to.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -21,6 +23,8 @@ pub(super) struct Gate {
 struct Inner {
     /// Cancelled when the gate closes; replaced when it opens.
     closed: Mutex<CancellationToken>,
+    /// Nothing new is served, but what is under way comes to its end.
+    refusing: AtomicBool,
     broken: AtomicU64,
 }
 
@@ -29,7 +33,16 @@ impl Gate {
         self.token().cancel();
     }
 
+    pub(super) fn refuse(&self) {
+        self.inner.refusing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.inner.refusing.load(Ordering::SeqCst) || self.token().is_cancelled()
+    }
+
     pub(super) fn open(&self) {
+        self.inner.refusing.store(false, Ordering::SeqCst);
         let mut token = self
             .inner
             .closed
@@ -80,15 +93,16 @@ impl axum::serve::Listener for GatedListener {
             let Ok((stream, peer)) = self.listener.accept().await else {
                 continue;
             };
-            let token = self.gate.token();
-            if token.is_cancelled() {
+            if self.gate.is_refusing() {
                 self.gate.count_broken();
                 continue;
             }
+            let token = self.gate.token().child_token();
             return (
                 GatedStream {
                     stream,
-                    closed: Box::pin(token.cancelled_owned()),
+                    closed: Box::pin(token.clone().cancelled_owned()),
+                    fuse: Fuse { token },
                 },
                 peer,
             );
@@ -100,9 +114,28 @@ impl axum::serve::Listener for GatedListener {
     }
 }
 
-/// A connection that fails as soon as its gate closes.
+/// Breaks one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Fuse {
+    token: CancellationToken,
+}
+
+impl Fuse {
+    pub(super) fn blow(&self) {
+        self.token.cancel();
+    }
+}
+
+impl Connected<IncomingStream<'_, GatedListener>> for Fuse {
+    fn connect_info(stream: IncomingStream<'_, GatedListener>) -> Self {
+        stream.io().fuse.clone()
+    }
+}
+
+/// A connection that fails as soon as its gate closes or its fuse blows.
 pub(super) struct GatedStream {
     stream: TcpStream,
+    fuse: Fuse,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
