@@ -3,13 +3,13 @@
 import math
 from decimal import Decimal
 
-import pyarrow as pa
-
 RELATIVE = 1e-9
 
 
 def differences(name, engines, sql, folder):
     """What differs between the first engine's answer and each other's, in words; nothing when all agree."""
+    import pyarrow as pa
+
     answers = {}
     for engine in engines:
         path = folder / f"{name}-{engine.name}.arrow"
