@@ -27,7 +27,9 @@ mod health;
 mod id;
 mod inventory;
 mod link;
+mod listing;
 mod misses;
+mod prefix;
 mod quarantine;
 mod route;
 mod routed;
@@ -36,6 +38,8 @@ mod sites;
 mod spec;
 mod store;
 mod tally;
+#[cfg(test)]
+mod testing;
 
 pub use credentials::{GoogleCredential, GoogleTokens, google_tokens, install_crypto_provider};
 pub use error::{SitesError, SitesErrorKind};
@@ -43,9 +47,10 @@ pub use health::{HealthState, SiteHealth};
 pub use id::{CanonicalUri, FileId, Scheme, SiteId, UriLocation};
 pub use inventory::{Holding, Inventory, InventoryLimits, RootListing};
 pub use link::{Link, LinkSpec};
+pub use listing::{Listed, PrefixProbe, ProbeReport};
 pub use quarantine::Quarantined;
 pub use route::Route;
-pub use sites::{Listed, PrefixProbe, ProbeReport, Sites};
+pub use sites::Sites;
 pub use spec::{
     AzureCredential, AzureSpec, FileSpec, GcsSpec, Holdings, MappingSpec, S3Credential, S3Spec,
     SimulatedLink, SiteSpec, SitesSpec, StoreSpec, Timeouts,

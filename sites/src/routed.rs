@@ -343,3 +343,6 @@ impl<'a> Trial<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use object_store::path::Path;
 
 use crate::error::SitesError;
 use crate::id::{CanonicalUri, Scheme, SiteId, UriLocation};
+use crate::prefix::Prefix;
 use crate::spec::{MappingSpec, SiteSpec, StoreSpec};
 
 /// An object in one site's store.
@@ -60,14 +61,6 @@ struct Rule {
     bucket: String,
     at: String,
     origin: bool,
-}
-
-/// A normalised canonical prefix: the key has no slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Prefix {
-    scheme: Scheme,
-    authority: String,
-    key: String,
 }
 
 impl Rules {
@@ -312,96 +305,6 @@ impl Rule {
     }
 }
 
-impl Prefix {
-    fn of(location: &UriLocation<'_>) -> Self {
-        let key = match location.scheme {
-            // POSIX: any number of slashes is one.
-            Scheme::File if location.key.contains("//") || location.key.starts_with('/') => {
-                let segments: Vec<&str> =
-                    location.key.split('/').filter(|s| !s.is_empty()).collect();
-                segments.join("/")
-            }
-            _ => location
-                .key
-                .strip_suffix('/')
-                .unwrap_or(location.key)
-                .to_owned(),
-        };
-        Self {
-            scheme: location.scheme,
-            authority: location.authority.clone(),
-            key,
-        }
-    }
-
-    fn covers(&self, other: &Self) -> bool {
-        self.scheme == other.scheme
-            && self.authority == other.authority
-            && (self.key.is_empty()
-                || other
-                    .key
-                    .strip_prefix(self.key.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    }
-
-    /// What follows this prefix in a key that it covers.
-    fn rest<'k>(&self, key: &'k str) -> &'k str {
-        let rest = &key[self.key.len()..];
-        if self.key.is_empty() {
-            rest
-        } else {
-            rest.strip_prefix('/').unwrap_or(rest)
-        }
-    }
-}
-
-/// The normalised relative key of `uri` under `root`, if it lies there; what the inventory knows files by.
-pub(crate) fn relative_key(root: &CanonicalUri, uri: &CanonicalUri) -> Option<String> {
-    // Nearly always both are spelt alike, and then nothing needs taking apart.
-    if let Some(rest) = uri.as_str().strip_prefix(root.as_str())
-        && let Some(rest) = if root.as_str().ends_with('/') {
-            Some(rest)
-        } else {
-            rest.strip_prefix('/')
-        }
-        && !rest.is_empty()
-        && !rest.starts_with('/')
-        && !rest.contains("//")
-    {
-        return Some(rest.to_owned());
-    }
-    let (root, uri) = (
-        Prefix::of(&root.location().ok()?),
-        Prefix::of(&uri.location().ok()?),
-    );
-    let rest = root.covers(&uri).then(|| root.rest(&uri.key))?;
-    (!rest.is_empty()).then(|| rest.to_owned())
-}
-
-/// A canonical prefix in one spelling, so that all spellings find the same watched root.
-pub(crate) fn normalised(uri: &CanonicalUri) -> Option<String> {
-    let prefix = Prefix::of(&uri.location().ok()?);
-    let mut whole = format!("{:?}:{}", prefix.scheme, prefix.authority);
-    if !prefix.key.is_empty() {
-        whole.push('/');
-        whole.push_str(&prefix.key);
-    }
-    Some(whole)
-}
-
-/// The normalised forms of everything above `uri`, nearest first.
-pub(crate) fn ancestors(uri: &CanonicalUri) -> Vec<String> {
-    let Some(mut key) = normalised(uri) else {
-        return Vec::new();
-    };
-    let mut above = Vec::new();
-    while let Some(cut) = key.rfind('/') {
-        key.truncate(cut);
-        above.push(key.clone());
-    }
-    above
-}
-
 fn join(at: &str, rest: &str) -> String {
     match (at.is_empty(), rest.is_empty()) {
         (true, _) => rest.to_owned(),
@@ -476,3 +379,6 @@ pub(crate) fn known(sites: &[SiteId]) -> String {
     let names: Vec<&str> = sites.iter().map(SiteId::as_str).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

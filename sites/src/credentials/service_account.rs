@@ -213,3 +213,6 @@ fn refuse(path: &Path, detail: impl Into<String>) -> SitesError {
         transient: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

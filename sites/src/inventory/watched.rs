@@ -13,7 +13,8 @@ use super::files::Files;
 use super::{InventoryLimits, RootListing};
 use crate::clock;
 use crate::id::{CanonicalUri, SiteId};
-use crate::rules::{ListingPlace, ancestors, normalised, relative_key};
+use crate::prefix::{ancestors, normalised, relative_key};
+use crate::rules::ListingPlace;
 use crate::sites::Shared;
 use crate::spec::Holdings;
 

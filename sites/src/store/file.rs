@@ -42,3 +42,6 @@ impl Opener for Directory {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
