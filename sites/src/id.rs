@@ -1,5 +1,6 @@
 //! Names: sites, canonical URIs, files.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ pub struct UriLocation<'a> {
     /// The family of the scheme.
     pub scheme: Scheme,
     /// The bucket, or `container@account-host` with `.dfs.` and `.blob.` hosts made one; empty for files.
-    pub authority: String,
+    pub authority: Cow<'a, str>,
     /// The key, byte for byte as written: nothing is decoded, encoded or collapsed. No leading slash is part of
     /// it, except that a key may itself begin with one (`gs://b//k` has the key `/k`).
     pub key: &'a str,
@@ -143,7 +144,7 @@ impl<'a> UriLocation<'a> {
         }
         let authority = match family {
             Scheme::Azure => azure_authority(authority)?,
-            _ => authority.to_owned(),
+            _ => Cow::Borrowed(authority),
         };
         Ok(Self {
             scheme: family,
@@ -171,7 +172,7 @@ impl<'a> UriLocation<'a> {
     fn file(key: &'a str) -> Self {
         Self {
             scheme: Scheme::File,
-            authority: String::new(),
+            authority: Cow::Borrowed(""),
             key,
         }
     }
@@ -180,19 +181,19 @@ impl<'a> UriLocation<'a> {
     pub fn bucket(&self) -> &str {
         self.authority
             .split_once('@')
-            .map_or(self.authority.as_str(), |(container, _)| container)
+            .map_or(self.authority.as_ref(), |(container, _)| container)
     }
 }
 
 /// `container@account.dfs.core.windows.net` and `…blob…` are one container; host names have no case.
-fn azure_authority(authority: &str) -> Result<String, String> {
+fn azure_authority(authority: &str) -> Result<Cow<'_, str>, String> {
     match authority.split_once('@') {
-        None => Ok(authority.to_owned()),
+        None => Ok(Cow::Borrowed(authority)),
         Some(("", _)) => Err("the container's name is missing".into()),
         Some((_, "")) => Err("the account's host is missing after `@`".into()),
         Some((container, host)) => {
             let host = host.to_ascii_lowercase().replacen(".dfs.", ".blob.", 1);
-            Ok(format!("{container}@{host}"))
+            Ok(Cow::Owned(format!("{container}@{host}")))
         }
     }
 }

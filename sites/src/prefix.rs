@@ -1,29 +1,28 @@
 //! Canonical prefixes in one spelling, and the keys below them.
 
+use std::borrow::Cow;
+
 use crate::id::{CanonicalUri, Scheme, UriLocation};
 
 /// A normalised canonical prefix: the key has no slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Prefix {
+pub(crate) struct Prefix<'a> {
     pub(crate) scheme: Scheme,
-    authority: String,
-    pub(crate) key: String,
+    authority: Cow<'a, str>,
+    pub(crate) key: Cow<'a, str>,
 }
 
-impl Prefix {
-    pub(crate) fn of(location: &UriLocation<'_>) -> Self {
+impl<'a> Prefix<'a> {
+    /// Copies nothing where the location is written in the usual way: every file of a scan comes by here.
+    pub(crate) fn of(location: &UriLocation<'a>) -> Self {
         let key = match location.scheme {
             // POSIX: any number of slashes is one.
             Scheme::File if location.key.contains("//") || location.key.starts_with('/') => {
                 let segments: Vec<&str> =
                     location.key.split('/').filter(|s| !s.is_empty()).collect();
-                segments.join("/")
+                Cow::Owned(segments.join("/"))
             }
-            _ => location
-                .key
-                .strip_suffix('/')
-                .unwrap_or(location.key)
-                .to_owned(),
+            _ => Cow::Borrowed(location.key.strip_suffix('/').unwrap_or(location.key)),
         };
         Self {
             scheme: location.scheme,
@@ -32,13 +31,21 @@ impl Prefix {
         }
     }
 
-    pub(crate) fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn into_owned(self) -> Prefix<'static> {
+        Prefix {
+            scheme: self.scheme,
+            authority: Cow::Owned(self.authority.into_owned()),
+            key: Cow::Owned(self.key.into_owned()),
+        }
+    }
+
+    pub(crate) fn covers(&self, other: &Prefix<'_>) -> bool {
         self.scheme == other.scheme
             && self.authority == other.authority
             && (self.key.is_empty()
                 || other
                     .key
-                    .strip_prefix(self.key.as_str())
+                    .strip_prefix(self.key.as_ref())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct Rules {
 
 #[derive(Debug)]
 struct Rule {
-    prefix: Prefix,
+    prefix: Prefix<'static>,
     written: String,
     bucket: String,
     at: String,
@@ -119,7 +119,7 @@ impl Rules {
         Ok(())
     }
 
-    fn origin_rule(&self, prefix: &Prefix) -> Option<(usize, &Rule)> {
+    fn origin_rule(&self, prefix: &Prefix<'_>) -> Option<(usize, &Rule)> {
         self.sites
             .iter()
             .enumerate()
@@ -265,7 +265,7 @@ impl Rule {
         };
         let uri = CanonicalUri::new(mapping.prefix.as_str());
         let location = UriLocation::parse(uri.as_str()).map_err(refuse)?;
-        let prefix = Prefix::of(&location);
+        let prefix = Prefix::of(&location).into_owned();
         check_prefix(&prefix.key).map_err(refuse)?;
         let (bucket, at) = match (&mapping.at, &site.store) {
             (Some(at), StoreSpec::File(_)) => (String::new(), at.trim_matches('/').to_owned()),
@@ -281,7 +281,7 @@ impl Rule {
                         .into(),
                 ));
             }
-            (None, _) => (location.bucket().to_owned(), prefix.key.clone()),
+            (None, _) => (location.bucket().to_owned(), prefix.key.to_string()),
         };
         check_prefix(&at).map_err(refuse)?;
         let rule = Self {

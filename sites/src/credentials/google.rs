@@ -50,7 +50,7 @@ pub(super) fn application_default(scopes: &[&str]) -> Result<Arc<dyn GoogleToken
             return service_account::from_file(&path, scopes);
         }
     }
-    Ok(Library::new(Source::ApplicationDefault, scopes))
+    Ok(Library::tokens(Source::ApplicationDefault, scopes))
 }
 
 pub(super) fn workload_identity(
@@ -58,7 +58,7 @@ pub(super) fn workload_identity(
     scopes: &[&str],
 ) -> Result<Arc<dyn GoogleTokens>, SitesError> {
     match kind_of(path)?.as_deref() {
-        Some("external_account") => Ok(Library::new(
+        Some("external_account") => Ok(Library::tokens(
             Source::WorkloadIdentity(path.to_owned()),
             scopes,
         )),
@@ -74,7 +74,7 @@ pub(super) fn workload_identity(
 }
 
 impl Library {
-    fn new(source: Source, scopes: &[&str]) -> Arc<dyn GoogleTokens> {
+    fn tokens(source: Source, scopes: &[&str]) -> Arc<dyn GoogleTokens> {
         Arc::new(Self {
             source,
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),

@@ -193,7 +193,7 @@ impl Inventory {
         let Some(listed) = root().and_then(|w| w.listed(site, uri)) else {
             let known_absent = shared.quarantine.found(site, uri, file.size).is_some()
                 || shared.misses.has(site, uri);
-            return if known_absent {
+            return if known_absent || warm_only {
                 Holding::Absent
             } else {
                 Holding::Unknown
@@ -217,8 +217,9 @@ impl Inventory {
             return Holding::Absent;
         }
         if warm_only && !shared.resident.has(site, uri) {
+            // Listed is not resident, and reading it there may fetch it from afar.
             self.warmth.find_out(site, uri, found);
-            return Holding::Unknown;
+            return Holding::Absent;
         }
         Holding::Held
     }

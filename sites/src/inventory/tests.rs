@@ -326,13 +326,13 @@ async fn a_listed_file_that_may_not_be_resident_is_held_once_a_read_came_back_at
     // A fetched file takes longer than the link explains; the configured latency to dc-east is 301 ms.
     world.stores["dc-east"].set(Some(Fault::Slow(Duration::from_millis(1000))));
     read(A).await;
-    assert_eq!(holding(&world, "dc-east", &file(A, 1000)), Holding::Unknown);
+    assert_eq!(holding(&world, "dc-east", &file(A, 1000)), Holding::Absent);
     world.stores["dc-east"].set(None);
     read(A).await;
     assert_eq!(holding(&world, "dc-east", &file(A, 1000)), Holding::Held);
     // And a file that is asked about is looked at in the background, or it would never be read there.
-    assert_eq!(holding(&world, "dc-east", &file(B, 1000)), Holding::Unknown);
-    while holding(&world, "dc-east", &file(B, 1000)) == Holding::Unknown {
+    assert_eq!(holding(&world, "dc-east", &file(B, 1000)), Holding::Absent);
+    while holding(&world, "dc-east", &file(B, 1000)) == Holding::Absent {
         tokio::task::yield_now().await;
     }
     assert_eq!(holding(&world, "dc-east", &file(B, 1000)), Holding::Held);

@@ -132,7 +132,7 @@ impl Watched {
                 site: ids[at_site.site].clone(),
                 files: state.files.as_ref().map(|f| f.count() as u64),
                 bytes: state.files.as_ref().map(|f| f.bytes()),
-                listed_ago: state.listed_at.map(|at| clock::since(at)),
+                listed_ago: state.listed_at.map(clock::since),
                 error: state.error.clone(),
             }
         };

@@ -176,7 +176,7 @@ async fn a_truncated_replica_that_refuses_the_range_is_quarantined_too() {
         .read_ranges(
             &file(URI, 1_000_000),
             &route(&["dc-east"]),
-            &[500_000..500_100],
+            std::slice::from_ref(&(500_000..500_100)),
             DATA,
             &ReadLog::new(),
         )
@@ -348,7 +348,13 @@ async fn ranges_beyond_the_end_are_refused_before_anything_is_asked() {
     let world = world();
     let error = world
         .sites
-        .read_ranges(&file(URI, 10), &route(&[]), &[5..11], DATA, &ReadLog::new())
+        .read_ranges(
+            &file(URI, 10),
+            &route(&[]),
+            std::slice::from_ref(&(5..11)),
+            DATA,
+            &ReadLog::new(),
+        )
         .await
         .unwrap_err();
     assert_eq!(error.kind(), SitesErrorKind::Invalid);

@@ -157,7 +157,11 @@ fn the_same_place_is_meant_where_nothing_else_is_said() {
 
 #[test]
 fn contradictions_are_refused_with_the_names_of_what_contradicts() {
-    let cases: Vec<(Vec<(&str, Vec<MappingSpec>)>, &[&str])> = vec![
+    type Case = (
+        Vec<(&'static str, Vec<MappingSpec>)>,
+        &'static [&'static str],
+    );
+    let cases: Vec<Case> = vec![
         (
             vec![
                 ("a", vec![mapping("gs://l/", None, true)]),
