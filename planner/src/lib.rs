@@ -15,6 +15,7 @@
 //! `landfast_sites` for bytes.
 
 mod asker;
+pub mod engine;
 pub mod error;
 pub mod placement;
 pub mod scan;
@@ -23,8 +24,14 @@ pub mod sql;
 pub mod types;
 
 pub use asker::{Asker, Role};
+pub use engine::{
+    CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, PlanRequest, PlannedQuery,
+    Receipt, SYSTEM_CATALOG, SiteReceipt, SystemTables, TableEntry, TableKind, TableReceipt,
+    sql_type_name,
+};
 pub use error::{ErrorKind, PlannerError, Position};
 pub use settings::SessionSettings;
+pub use sql::{Command, QueryStatement, Statement};
 
 /// What planning and running statements gives.
 pub type Result<T, E = PlannerError> = std::result::Result<T, E>;

@@ -65,10 +65,14 @@ impl Key {
             Self::PreferHashJoin => "hash joins rather than sort-merge joins: true or false",
             Self::TargetPartitions => "how many partitions a plan runs in",
             Self::Catalog => "the catalog of names that have none",
-            Self::Freshness => "'strong', or 'bounded 60s': how old the catalog's word on a table may be",
+            Self::Freshness => {
+                "'strong', or 'bounded 60s': how old the catalog's word on a table may be"
+            }
             Self::Placement => "'nearest' copy of each file, or 'origin' to compare",
             Self::Schema => "the schema of names that have none",
-            Self::StaleReads => "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled",
+            Self::StaleReads => {
+                "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled"
+            }
             Self::TimeZone => "the zone that timestamps without one are read and shown in",
         }
     }
@@ -79,21 +83,28 @@ impl Key {
         let wanted = match lower.as_str() {
             "catalog" | "database" => "landfast.catalog",
             "schema" | "current_schema" | "search_path" => "landfast.schema",
-            "timezone" | "time_zone" | "time zone" | "landfast.timezone" | "datafusion.execution.time_zone" => {
-                "landfast.time_zone"
-            }
+            "timezone"
+            | "time_zone"
+            | "time zone"
+            | "landfast.timezone"
+            | "datafusion.execution.time_zone" => "landfast.time_zone",
             "freshness" => "landfast.freshness",
             "placement" => "landfast.placement",
             "stale_reads" => "landfast.stale_reads",
             other => other,
         };
-        KEYS.into_iter().find(|key| key.name() == wanted).ok_or_else(|| {
-            let mut near = nearest(wanted, KEYS.iter().map(|key| key.name()));
-            if near.is_empty() {
-                near = KEYS.iter().map(|key| key.name().to_string()).collect();
-            }
-            PlannerError::invalid(format!("there is no setting {written:?}; nearest: {}", near.join(", ")))
-        })
+        KEYS.into_iter()
+            .find(|key| key.name() == wanted)
+            .ok_or_else(|| {
+                let mut near = nearest(wanted, KEYS.iter().map(|key| key.name()));
+                if near.is_empty() {
+                    near = KEYS.iter().map(|key| key.name().to_string()).collect();
+                }
+                PlannerError::invalid(format!(
+                    "there is no setting {written:?}; nearest: {}",
+                    near.join(", ")
+                ))
+            })
     }
 }
 
@@ -158,20 +169,30 @@ impl SessionSettings {
         let value = value.trim();
         match Key::parse(key)? {
             Key::Catalog => {
-                self.catalog = optional(value).map(CatalogName::new).transpose().map_err(bad(key))?;
+                self.catalog = optional(value)
+                    .map(CatalogName::new)
+                    .transpose()
+                    .map_err(bad(key))?;
             }
             Key::Schema => {
-                self.schema = optional(value).map(SchemaName::new).transpose().map_err(bad(key))?;
+                self.schema = optional(value)
+                    .map(SchemaName::new)
+                    .transpose()
+                    .map_err(bad(key))?;
             }
             Key::Freshness => self.freshness = parse_freshness(value)?,
             Key::StaleReads => {
-                self.stale_reads_allowed = one_of(key, value, &[("refuse", false), ("allow", true)])?;
+                self.stale_reads_allowed =
+                    one_of(key, value, &[("refuse", false), ("allow", true)])?;
             }
             Key::Placement => {
                 self.placement = one_of(
                     key,
                     value,
-                    &[("nearest", PlacementMode::Nearest), ("origin", PlacementMode::Origin)],
+                    &[
+                        ("nearest", PlacementMode::Nearest),
+                        ("origin", PlacementMode::Origin),
+                    ],
                 )?;
             }
             Key::TimeZone => self.time_zone = parse_time_zone(value)?,
@@ -181,12 +202,21 @@ impl SessionSettings {
                     .transpose()?;
             }
             Key::BatchSize => {
-                self.batch_size =
-                    optional(value).map(|text| number(key, text, 1, BATCH_ROWS_MAX)).transpose()?;
+                self.batch_size = optional(value)
+                    .map(|text| number(key, text, 1, BATCH_ROWS_MAX))
+                    .transpose()?;
             }
             Key::PreferHashJoin => {
-                self.prefer_hash_join =
-                    one_of(key, value, &[("true", true), ("on", true), ("false", false), ("off", false)])?;
+                self.prefer_hash_join = one_of(
+                    key,
+                    value,
+                    &[
+                        ("true", true),
+                        ("on", true),
+                        ("false", false),
+                        ("off", false),
+                    ],
+                )?;
             }
         }
         Ok(())
@@ -205,7 +235,9 @@ impl SessionSettings {
 
     /// Every setting as key and text, sorted by key.
     pub fn to_pairs(&self) -> Vec<(String, String)> {
-        KEYS.into_iter().map(|key| (key.name().to_string(), self.text(key))).collect()
+        KEYS.into_iter()
+            .map(|key| (key.name().to_string(), self.text(key)))
+            .collect()
     }
 
     /// Settings from keys and texts; keys that are not there keep their defaults.
@@ -219,21 +251,40 @@ impl SessionSettings {
 
     /// How the catalog is to be read under these settings.
     pub fn reading(&self) -> Reading {
-        Reading { freshness: self.freshness, stale_allowed: self.stale_reads_allowed }
+        Reading {
+            freshness: self.freshness,
+            stale_allowed: self.stale_reads_allowed,
+        }
     }
 
     fn text(&self, key: Key) -> String {
         match key {
-            Key::Catalog => self.catalog.as_ref().map(|name| name.to_string()).unwrap_or_default(),
-            Key::Schema => self.schema.as_ref().map(|name| name.to_string()).unwrap_or_default(),
+            Key::Catalog => self
+                .catalog
+                .as_ref()
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            Key::Schema => self
+                .schema
+                .as_ref()
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
             Key::Freshness => freshness_text(self.freshness),
-            Key::StaleReads => if self.stale_reads_allowed { "allow" } else { "refuse" }.to_string(),
+            Key::StaleReads => if self.stale_reads_allowed {
+                "allow"
+            } else {
+                "refuse"
+            }
+            .to_string(),
             Key::Placement => match self.placement {
                 PlacementMode::Nearest => "nearest".to_string(),
                 PlacementMode::Origin => "origin".to_string(),
             },
             Key::TimeZone => self.time_zone.clone(),
-            Key::TargetPartitions => self.target_partitions.map(|n| n.to_string()).unwrap_or_default(),
+            Key::TargetPartitions => self
+                .target_partitions
+                .map(|n| n.to_string())
+                .unwrap_or_default(),
             Key::BatchSize => self.batch_size.map(|n| n.to_string()).unwrap_or_default(),
             Key::PreferHashJoin => self.prefer_hash_join.to_string(),
         }
@@ -250,16 +301,32 @@ fn bad<E: std::fmt::Display>(key: &str) -> impl Fn(E) -> PlannerError + '_ {
 }
 
 fn one_of<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T> {
-    choices.iter().find(|(name, _)| value.eq_ignore_ascii_case(name)).map(|(_, choice)| *choice).ok_or_else(|| {
-        let names: Vec<String> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
-        PlannerError::invalid(format!("{key} can't be {value:?}: it is one of {}", names.join(", ")))
-    })
+    choices
+        .iter()
+        .find(|(name, _)| value.eq_ignore_ascii_case(name))
+        .map(|(_, choice)| *choice)
+        .ok_or_else(|| {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|(name, _)| format!("'{name}'"))
+                .collect();
+            PlannerError::invalid(format!(
+                "{key} can't be {value:?}: it is one of {}",
+                names.join(", ")
+            ))
+        })
 }
 
 fn number(key: &str, value: &str, least: usize, most: usize) -> Result<usize> {
-    value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
-        PlannerError::invalid(format!("{key} can't be {value:?}: it is a whole number from {least} to {most}"))
-    })
+    value
+        .parse()
+        .ok()
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| {
+            PlannerError::invalid(format!(
+                "{key} can't be {value:?}: it is a whole number from {least} to {most}"
+            ))
+        })
 }
 
 /// `strong`, or `bounded` and a duration such as `500ms`, `60s`, `5m`, `2h`, `1d`; several may follow one another.
@@ -274,7 +341,9 @@ pub(crate) fn parse_freshness(value: &str) -> Result<Freshness> {
         .and_then(parse_duration);
     match duration {
         Some(bound) if bound <= BOUND_MAX => Ok(Freshness::Bounded(bound)),
-        Some(_) => Err(PlannerError::invalid("landfast.freshness is bounded by 24 h at most")),
+        Some(_) => Err(PlannerError::invalid(
+            "landfast.freshness is bounded by 24 h at most",
+        )),
         None => Err(PlannerError::invalid(format!(
             "landfast.freshness can't be {value:?}: it is 'strong' or 'bounded' and a duration, such as 'bounded 60s'"
         ))),
@@ -291,7 +360,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u64 = rest[..digits].parse().ok()?;
         rest = rest[digits..].trim_start();
-        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
         let unit_ms: u64 = match &rest[..letters] {
             "ms" | "milliseconds" | "millisecond" => 1,
             "s" | "sec" | "second" | "seconds" => 1000,
@@ -311,13 +382,21 @@ fn freshness_text(freshness: Freshness) -> String {
         Freshness::Strong => "strong".to_string(),
         Freshness::Bounded(bound) => {
             let ms = bound.as_millis();
-            if ms % 1000 == 0 { format!("bounded {}s", ms / 1000) } else { format!("bounded {ms}ms") }
+            if ms % 1000 == 0 {
+                format!("bounded {}s", ms / 1000)
+            } else {
+                format!("bounded {ms}ms")
+            }
         }
     }
 }
 
 fn parse_time_zone(value: &str) -> Result<String> {
-    let value = if value.eq_ignore_ascii_case("utc") || value.eq_ignore_ascii_case("z") { "UTC" } else { value };
+    let value = if value.eq_ignore_ascii_case("utc") || value.eq_ignore_ascii_case("z") {
+        "UTC"
+    } else {
+        value
+    };
     value
         .parse::<arrow::array::timezone::Tz>()
         .map(|_| value.to_string())
@@ -353,19 +432,25 @@ mod tests {
         assert_eq!(settings.show("freshness").unwrap(), "bounded 90s");
         let pairs = settings.to_pairs();
         let again =
-            SessionSettings::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+            SessionSettings::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+                .unwrap();
         assert_eq!(again, settings);
         let plain = SessionSettings::default().to_pairs();
         let again =
-            SessionSettings::from_pairs(plain.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+            SessionSettings::from_pairs(plain.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+                .unwrap();
         assert_eq!(again, SessionSettings::default());
     }
 
     #[test]
     fn an_unknown_key_lists_the_nearest_ones() {
-        let error = SessionSettings::default().set("landfast.freshnes", "strong").unwrap_err();
+        let error = SessionSettings::default()
+            .set("landfast.freshnes", "strong")
+            .unwrap_err();
         assert!(error.to_string().contains("landfast.freshness"), "{error}");
-        let error = SessionSettings::default().set("datafusion.catalog.location", "/").unwrap_err();
+        let error = SessionSettings::default()
+            .set("datafusion.catalog.location", "/")
+            .unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
     }
 

@@ -9,6 +9,9 @@ use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::parquet::errors::ParquetError;
 
+use landfast_catalog::{CatalogError, CatalogErrorKind};
+use landfast_sites::{SitesError, SitesErrorKind};
+
 use super::{ErrorKind, PlannerError, nearest};
 
 /// How many layers of wrapping are looked through before giving up.
@@ -23,6 +26,18 @@ impl From<DataFusionError> for PlannerError {
 impl From<ArrowError> for PlannerError {
     fn from(error: ArrowError) -> Self {
         classify_arrow(&error, LAYERS_MAX)
+    }
+}
+
+impl From<CatalogError> for PlannerError {
+    fn from(error: CatalogError) -> Self {
+        classify_catalog(&error)
+    }
+}
+
+impl From<SitesError> for PlannerError {
+    fn from(error: SitesError) -> Self {
+        classify_sites(&error)
     }
 }
 
@@ -114,6 +129,37 @@ fn classify_store(error: &object_store::Error) -> PlannerError {
     }
 }
 
+fn classify_catalog(error: &CatalogError) -> PlannerError {
+    // The nearest names are a part of the catalog's own text.
+    let text = error.to_string();
+    let kind = match error.kind() {
+        CatalogErrorKind::NotFound => ErrorKind::NotFound,
+        CatalogErrorKind::Unavailable | CatalogErrorKind::Stale | CatalogErrorKind::Unknown => {
+            ErrorKind::Unavailable
+        }
+        CatalogErrorKind::Denied | CatalogErrorKind::Conflict | CatalogErrorKind::NotEmpty => {
+            ErrorKind::FailedPrecondition
+        }
+        CatalogErrorKind::Unsupported => ErrorKind::Unsupported,
+        CatalogErrorKind::Exists => ErrorKind::AlreadyExists,
+        CatalogErrorKind::Invalid => ErrorKind::InvalidArgument,
+        _ => ErrorKind::Internal,
+    };
+    PlannerError::of_kind(kind, text)
+}
+
+fn classify_sites(error: &SitesError) -> PlannerError {
+    let kind = match error.kind() {
+        // A file that its origin lacks is damage to the table, not a name the user got wrong.
+        SitesErrorKind::NotFound | SitesErrorKind::Corrupt => ErrorKind::Internal,
+        SitesErrorKind::Unavailable => ErrorKind::Unavailable,
+        SitesErrorKind::Denied => ErrorKind::FailedPrecondition,
+        SitesErrorKind::Invalid => ErrorKind::InvalidArgument,
+        _ => ErrorKind::Internal,
+    };
+    PlannerError::of_kind(kind, error.to_string())
+}
+
 /// Looks for one of our own errors, or one that we know, in an error of unknown type and what caused it.
 fn classify_foreign(error: &(dyn Error + Send + Sync + 'static), layers: usize) -> PlannerError {
     let mut current: Option<&(dyn Error + 'static)> = Some(error);
@@ -130,6 +176,12 @@ fn classify_foreign(error: &(dyn Error + Send + Sync + 'static), layers: usize) 
 fn known(error: &(dyn Error + 'static), layers: usize) -> Option<PlannerError> {
     if let Some(ours) = error.downcast_ref::<PlannerError>() {
         return Some(ours.clone());
+    }
+    if let Some(catalog) = error.downcast_ref::<CatalogError>() {
+        return Some(classify_catalog(catalog));
+    }
+    if let Some(sites) = error.downcast_ref::<SitesError>() {
+        return Some(classify_sites(sites));
     }
     if layers == 0 {
         return None;

@@ -3,9 +3,11 @@
 //! A statement's text becomes a [`Statement`] (exactly one, from an allow-list, nothing in it that the engine would
 //! ignore); its names become tables and columns that exist; its parameters get types.
 
+pub(crate) mod bind;
 pub(crate) mod parse;
-mod refuse;
+pub(crate) mod refuse;
 mod shape;
 pub(crate) mod statement;
 
+pub(crate) use refuse::TABLE_FUNCTIONS;
 pub use statement::{Command, QueryStatement, Statement};

@@ -16,7 +16,7 @@ use crate::error::Position;
 use crate::{PlannerError, Result};
 
 /// The table functions there are; none reads a disk, a network or a setting.
-pub(super) const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
+pub(crate) const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
 
 /// Refuses a query that holds anything that would be ignored or that is not a query.
 pub(super) fn refuse(query: &Query) -> Result<()> {

@@ -1,0 +1,336 @@
+//! The engine: from a parsed statement to its rows.
+//!
+//! One [`Engine`] serves a process. Each query gets a state of its own, cheaply: functions, rules, the memory pool and
+//! the spill directory are shared, settings and tables are not. All names of a statement are resolved first, one pinned
+//! snapshot per table; then it is planned once, without any further question to anybody.
+
+mod catalog_entries;
+mod command;
+mod conform;
+mod explain;
+mod functions;
+mod information_schema;
+mod logical;
+mod names;
+mod parameters;
+mod planned;
+mod receipt;
+mod session;
+mod show;
+mod system;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod type_names;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryPool;
+use landfast_catalog::{CatalogName, Namespace, Pin, SchemaName};
+use landfast_sites::Sites;
+
+pub use catalog_entries::{CatalogEntries, SYSTEM_CATALOG, TableEntry, TableKind};
+pub use command::CommandOutcome;
+pub use planned::PlannedQuery;
+pub use receipt::{Receipt, SiteReceipt, TableReceipt};
+pub use system::SystemTables;
+pub use type_names::sql_type_name;
+
+use crate::scan::{FIRST_LISTING_WAIT, FooterCache};
+use crate::settings::SessionSettings;
+use crate::sql::statement::{CommandKind, QueryKind, Show};
+use crate::sql::{Command, QueryStatement, Statement};
+use crate::{Asker, PlannerError, Result};
+use names::Names;
+
+/// What an [`Engine`] is built from.
+#[derive(Debug, Clone)]
+pub struct EngineSpec {
+    /// What tables there are.
+    pub namespace: Arc<Namespace>,
+    /// Where bytes are.
+    pub sites: Arc<Sites>,
+    /// Memory that all running queries share.
+    pub memory_limit_bytes: usize,
+    /// Where queries spill when that is not enough; without a directory they don't, and fail instead.
+    pub spill_dir: Option<PathBuf>,
+    /// How much all queries may spill.
+    pub spill_limit_bytes: u64,
+    /// Partitions of a plan; none means twice the cores.
+    pub target_partitions: Option<usize>,
+    /// Rows per batch; none means 8,192.
+    pub batch_size: Option<usize>,
+    /// How much memory cached Parquet footers take.
+    pub footer_cache_bytes: u64,
+    /// How many seconds of waiting a US dollar of egress is worth.
+    pub seconds_per_usd: f64,
+    /// What sessions start with.
+    pub defaults: SessionSettings,
+    /// How long a statement may be.
+    pub statement_bytes_max: usize,
+}
+
+impl EngineSpec {
+    /// An engine over a namespace with everything else at its default: 1 GiB of memory, no spilling, 64 MiB of footers,
+    /// statements of at most 1 MiB.
+    pub fn new(namespace: Arc<Namespace>) -> Self {
+        Self {
+            sites: Arc::clone(namespace.sites()),
+            namespace,
+            memory_limit_bytes: 1 << 30,
+            spill_dir: None,
+            spill_limit_bytes: 0,
+            target_partitions: None,
+            batch_size: None,
+            footer_cache_bytes: 64 << 20,
+            seconds_per_usd: 0.0,
+            defaults: SessionSettings::default(),
+            statement_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// What a statement takes and gives, found out without running it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// What its batches will have; empty for a statement that changes something.
+    pub schema: SchemaRef,
+    /// Its parameters in the order of their numbers, each nullable.
+    pub parameters: SchemaRef,
+    /// Whether it changes something.
+    pub is_update: bool,
+}
+
+/// A query to plan.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanRequest<'a> {
+    /// The statement.
+    pub statement: &'a QueryStatement,
+    /// Values of its parameters: one row.
+    pub parameters: Option<&'a RecordBatch>,
+    /// The session's settings.
+    pub settings: &'a SessionSettings,
+    /// Who asks.
+    pub asker: &'a Asker,
+    /// Snapshots to read instead of the newest, from [`PlannedQuery::pins`]; empty means to resolve now.
+    pub pins: &'a [Pin],
+    /// The query's id, for logs.
+    pub query_id: &'a str,
+}
+
+/// Plans and runs statements.
+pub struct Engine {
+    namespace: Arc<Namespace>,
+    sites: Arc<Sites>,
+    footers: Arc<FooterCache>,
+    names: Names,
+    template: SessionState,
+    pool: Arc<dyn MemoryPool>,
+    memory_limit_bytes: usize,
+    seconds_per_usd: f64,
+    defaults: SessionSettings,
+    statement_bytes_max: usize,
+    system: OnceLock<Arc<dyn SystemTables>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Builds an engine: the function registry, the memory pool and the spill directory.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the spill directory can't be made.
+    pub fn new(spec: EngineSpec) -> Result<Arc<Self>> {
+        let (template, pool) = session::template(&spec)?;
+        Ok(Arc::new(Self {
+            names: Names::new(Arc::clone(&spec.namespace)),
+            footers: Arc::new(FooterCache::new(spec.footer_cache_bytes)),
+            namespace: spec.namespace,
+            sites: spec.sites,
+            template,
+            pool,
+            memory_limit_bytes: spec.memory_limit_bytes,
+            seconds_per_usd: spec.seconds_per_usd,
+            defaults: spec.defaults,
+            statement_bytes_max: spec.statement_bytes_max,
+            system: OnceLock::new(),
+        }))
+    }
+
+    /// Hands the engine the tables of `landfast.system`; the first call counts.
+    pub fn set_system_tables(&self, tables: Arc<dyn SystemTables>) {
+        // A second call would swap tables under running queries.
+        let _ = self.system.set(tables);
+    }
+
+    /// The namespace that names are resolved in.
+    pub fn namespace(&self) -> &Arc<Namespace> {
+        &self.namespace
+    }
+
+    /// The sites that bytes are read from.
+    pub fn sites(&self) -> &Arc<Sites> {
+        &self.sites
+    }
+
+    /// What sessions start with.
+    pub fn defaults(&self) -> &SessionSettings {
+        &self.defaults
+    }
+
+    /// Bytes that running queries hold of the memory pool.
+    pub fn memory_used(&self) -> usize {
+        self.pool.reserved()
+    }
+
+    /// Bytes that running queries may hold together.
+    pub fn memory_limit(&self) -> usize {
+        self.memory_limit_bytes
+    }
+
+    /// Bytes that queries have spilled to disk and still hold there.
+    pub fn spill_used(&self) -> u64 {
+        self.template.runtime_env().disk_manager.used_disk_space()
+    }
+
+    /// The footers of Parquet files that are kept in memory.
+    pub fn footers(&self) -> &Arc<FooterCache> {
+        &self.footers
+    }
+
+    /// Parses exactly one statement of the allow-list.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with a position, `Unsupported` naming what is refused, `ResourceExhausted` for a statement
+    /// that is too long or nests too deep.
+    pub fn parse(&self, sql: &str) -> Result<Statement> {
+        crate::sql::parse::parse(sql, self.statement_bytes_max)
+    }
+
+    /// What a statement takes and gives. Runs nothing.
+    ///
+    /// # Errors
+    /// What planning it would give: unknown names, wrong types, a role that may not.
+    pub async fn describe(
+        &self,
+        statement: &Statement,
+        settings: &SessionSettings,
+        asker: &Asker,
+    ) -> Result<Described> {
+        let query = match statement {
+            Statement::Query(query) => query,
+            Statement::Command(command) => {
+                command::check_role(command, asker)?;
+                return Ok(Described {
+                    schema: Arc::new(Schema::empty()),
+                    parameters: parameters::texts(command.parameters),
+                    is_update: true,
+                });
+            }
+        };
+        let ast = match &query.kind {
+            QueryKind::Rows(ast)
+            | QueryKind::Explain { query: ast, .. }
+            | QueryKind::Show(Show::ColumnsOf(ast)) => ast,
+            QueryKind::Show(show) => {
+                return Ok(Described {
+                    schema: show::schema(show),
+                    parameters: parameters::texts(query.parameters),
+                    is_update: false,
+                });
+            }
+        };
+        let logical = self
+            .describe_query(ast, query.parameters, settings, asker)
+            .await?;
+        Ok(Described {
+            schema: match &query.kind {
+                QueryKind::Explain { .. } => explain::schema(),
+                QueryKind::Show(show) => show::schema(show),
+                QueryKind::Rows(_) => logical.schema,
+            },
+            parameters: parameters::schema(&logical.parameters),
+            is_update: false,
+        })
+    }
+
+    /// Plans a query, pinning one snapshot per table.
+    ///
+    /// # Errors
+    /// Unknown names, wrong types or parameters, tables that can't be read, members and sites out of reach.
+    pub async fn plan(&self, request: PlanRequest<'_>) -> Result<PlannedQuery> {
+        match &request.statement.kind {
+            QueryKind::Rows(ast) => self.plan_rows(ast, &request).await,
+            QueryKind::Explain {
+                analyze,
+                verbose,
+                query,
+            } => self.plan_explain(query, *analyze, *verbose, &request).await,
+            QueryKind::Show(show) => {
+                let rows = self.show(show, &request).await?;
+                Ok(PlannedQuery::of_rows(
+                    show::schema(show),
+                    vec![rows],
+                    Arc::clone(&self.sites),
+                ))
+            }
+        }
+    }
+
+    /// Runs a command. It changes something: run it once.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for a role that may not, and whatever the catalog says.
+    pub async fn run(
+        &self,
+        command: &Command,
+        parameters: Option<&RecordBatch>,
+        settings: &SessionSettings,
+        asker: &Asker,
+    ) -> Result<CommandOutcome> {
+        command::check_role(command, asker)?;
+        let arguments = parameters::texts_of(parameters, command.parameters)?;
+        match &command.kind {
+            CommandKind::Set { key, value } => self.set(key, value, settings),
+            CommandKind::Reset { key } => self.reset(key.as_deref(), settings),
+            CommandKind::Use { name } => self.use_name(name, settings).await,
+            kind => self.change_catalog(kind, &arguments, settings).await,
+        }
+    }
+
+    /// The catalog that a name without one is looked up in: the session's, else the only one there is.
+    fn default_catalog(&self, settings: &SessionSettings) -> Option<CatalogName> {
+        settings.catalog.clone().or_else(|| {
+            let mut all = self.namespace.catalogs();
+            if all.len() == 1 { all.pop() } else { None }
+        })
+    }
+
+    /// The schema that a name without one is looked up in.
+    fn default_schema(&self, settings: &SessionSettings) -> Option<SchemaName> {
+        settings.schema.clone()
+    }
+
+    fn system_tables(&self) -> Option<&Arc<dyn SystemTables>> {
+        self.system.get()
+    }
+
+    fn first_listing_wait() -> std::time::Duration {
+        FIRST_LISTING_WAIT
+    }
+}
+
+/// Names of things that don't exist, as errors.
+fn no_such(what: &str, name: &str, nearest: Vec<String>) -> PlannerError {
+    PlannerError::not_found(format!("there is no {what} {name}"), nearest)
+}

@@ -1,0 +1,175 @@
+//! What there is: catalogs, schemas and tables, Landfast's own among them, for metadata commands and listings.
+
+use arrow::datatypes::SchemaRef;
+use landfast_catalog::{ListingWarning, TableName};
+use landfast_sites::ReadLog;
+
+use super::conform::statement_schema;
+use super::tables::{Resolving, SYSTEM_SCHEMA};
+use super::{Engine, information_schema};
+use crate::settings::SessionSettings;
+use crate::sql::refuse::place;
+use crate::{Asker, Result};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+
+/// The catalog of Landfast's own tables.
+pub const SYSTEM_CATALOG: &str = landfast_catalog::RESERVED_CATALOG;
+
+/// What kind of table an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableKind {
+    /// A table of the lake.
+    Table,
+    /// A table that Landfast has about itself or its catalogs.
+    System,
+}
+
+impl TableKind {
+    /// The kind as JDBC names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "TABLE",
+            Self::System => "SYSTEM TABLE",
+        }
+    }
+}
+
+/// A table that is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableEntry {
+    /// Its catalog.
+    pub catalog: String,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub table: String,
+    /// What kind it is.
+    pub kind: TableKind,
+}
+
+/// All there is, as far as members answer.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogEntries {
+    /// Catalogs, sorted.
+    pub catalogs: Vec<String>,
+    /// Catalogs and their schemas, sorted.
+    pub schemas: Vec<(String, String)>,
+    /// Tables, sorted.
+    pub tables: Vec<TableEntry>,
+    /// What may be missing or old.
+    pub warnings: Vec<ListingWarning>,
+}
+
+impl Engine {
+    /// The catalogs, sorted, `landfast` among them.
+    pub fn catalogs(&self) -> Vec<String> {
+        let mut all: Vec<String> = self
+            .namespace
+            .catalogs()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        all.push(SYSTEM_CATALOG.to_string());
+        all.sort();
+        all
+    }
+
+    /// Everything that `asker` may see. A member that is slow or down holds up nothing: it shows among the warnings.
+    pub async fn entries(&self, _asker: &Asker) -> CatalogEntries {
+        let listing = self.namespace.listing().await;
+        let catalogs = self.catalogs();
+        let mut schemas: Vec<(String, String)> = listing
+            .schemas
+            .iter()
+            .map(|(catalog, schema)| (catalog.to_string(), schema.to_string()))
+            .collect();
+        let mut tables: Vec<TableEntry> = listing
+            .entries
+            .iter()
+            .map(|entry| TableEntry {
+                catalog: entry.catalog.to_string(),
+                schema: entry.schema.to_string(),
+                table: entry.table.clone(),
+                kind: TableKind::Table,
+            })
+            .collect();
+        let own = |catalog: &str, schema: &str, table: &str| TableEntry {
+            catalog: catalog.to_string(),
+            schema: schema.to_string(),
+            table: table.to_string(),
+            kind: TableKind::System,
+        };
+        for catalog in &catalogs {
+            schemas.push((catalog.clone(), information_schema::NAME.to_string()));
+            tables.extend(
+                information_schema::TABLES
+                    .iter()
+                    .map(|table| own(catalog, information_schema::NAME, table)),
+            );
+        }
+        schemas.push((SYSTEM_CATALOG.to_string(), SYSTEM_SCHEMA.to_string()));
+        tables.extend(
+            self.system_table_schemas()
+                .iter()
+                .map(|(table, _)| own(SYSTEM_CATALOG, SYSTEM_SCHEMA, table)),
+        );
+        schemas.sort();
+        schemas.dedup();
+        tables.sort();
+        tables.dedup();
+        CatalogEntries {
+            catalogs,
+            schemas,
+            tables,
+            warnings: listing.warnings,
+        }
+    }
+
+    /// The columns of one table, under exactly this name.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, and whatever keeps the table from being read.
+    pub async fn table_schema(
+        &self,
+        name: &TableName,
+        settings: &SessionSettings,
+        asker: &Asker,
+    ) -> Result<SchemaRef> {
+        let exact = |part: &str| Ident::with_quote('"', part);
+        let written = ObjectName::from(vec![
+            exact(name.catalog.as_str()),
+            exact(name.schema.as_str()),
+            exact(&name.table),
+        ]);
+        let schema = self.written_table_schema(&written, settings, asker).await?;
+        Ok(statement_schema(&schema))
+    }
+
+    /// The columns of a table as a statement names it, with what the table says of them.
+    pub(super) async fn written_table_schema(
+        &self,
+        written: &ObjectName,
+        settings: &SessionSettings,
+        asker: &Asker,
+    ) -> Result<SchemaRef> {
+        let log = ReadLog::new();
+        let how = Resolving {
+            settings,
+            asker,
+            pins: &[],
+            log: &log,
+        };
+        let resolved = self.resolve(std::slice::from_ref(written), how).await?;
+        match resolved.first() {
+            Some((_, table)) => Ok(table.schema.clone()),
+            None => {
+                let at = written
+                    .0
+                    .first()
+                    .and_then(|part| part.as_ident())
+                    .and_then(|ident| place(ident.span));
+                Err(super::no_such("table", &written.to_string(), Vec::new()).at(at))
+            }
+        }
+    }
+}

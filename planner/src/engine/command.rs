@@ -1,0 +1,285 @@
+//! Commands: what changes the session or a catalog.
+
+use arrow::array::RecordBatch;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use landfast_catalog::{CatalogError, CatalogErrorKind, CatalogName, SchemaName, TableName};
+use landfast_sites::{CanonicalUri, ReadLog};
+
+use super::show::joined;
+use super::tables::{Resolving, idents};
+use super::{Engine, SYSTEM_CATALOG};
+use crate::settings::SessionSettings;
+use crate::sql::Command;
+use crate::sql::refuse::place;
+use crate::sql::statement::{Argument, CommandKind};
+use crate::{Asker, PlannerError, Result, Role};
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct CommandOutcome {
+    /// How many rows it changed; none where it changes no rows.
+    pub affected: Option<i64>,
+    /// Rows that it gives; none as a rule.
+    pub batch: Option<RecordBatch>,
+    /// The session's new settings, if it changed them.
+    pub settings: Option<SessionSettings>,
+}
+
+/// Whether this asker may run this command.
+pub(super) fn check_role(command: &Command, asker: &Asker) -> Result<()> {
+    if command.changes_settings() || asker.role >= Role::Engineer {
+        return Ok(());
+    }
+    Err(PlannerError::denied(format!(
+        "{} needs the role {}, and {} has the role {}",
+        command.name(),
+        Role::Engineer.as_str(),
+        asker.principal,
+        asker.role.as_str()
+    )))
+}
+
+impl Engine {
+    pub(super) fn set(
+        &self,
+        key: &str,
+        value: &str,
+        settings: &SessionSettings,
+    ) -> Result<CommandOutcome> {
+        let mut new = settings.clone();
+        new.set(key, value)?;
+        if new.catalog != settings.catalog
+            && let Some(catalog) = &new.catalog
+        {
+            // In its own spelling; an unknown one is an error now rather than in every query to come.
+            new.catalog = Some(self.names.catalog(&Ident::new(catalog.as_str()))?);
+        }
+        Ok(CommandOutcome {
+            settings: Some(new),
+            ..CommandOutcome::default()
+        })
+    }
+
+    pub(super) fn reset(
+        &self,
+        key: Option<&str>,
+        settings: &SessionSettings,
+    ) -> Result<CommandOutcome> {
+        let new = match key {
+            Some(key) => {
+                let mut new = settings.clone();
+                new.reset(key, &self.defaults)?;
+                new
+            }
+            None => self.defaults.clone(),
+        };
+        Ok(CommandOutcome {
+            settings: Some(new),
+            ..CommandOutcome::default()
+        })
+    }
+
+    /// `USE catalog.schema`, or the one of them that the name fits: a catalog first.
+    pub(super) async fn use_name(
+        &self,
+        name: &ObjectName,
+        settings: &SessionSettings,
+    ) -> Result<CommandOutcome> {
+        let mut new = settings.clone();
+        let parts = idents(name)?;
+        match parts.as_slice() {
+            [one] => match self.names.catalog(one) {
+                Ok(catalog) => {
+                    if new.catalog.as_ref() != Some(&catalog) {
+                        new.schema = None;
+                    }
+                    new.catalog = Some(catalog);
+                }
+                Err(error) => {
+                    let Some(catalog) = self.default_catalog(settings) else {
+                        return Err(error);
+                    };
+                    new.schema = Some(self.names.schema(&catalog, one).await?);
+                    new.catalog = Some(catalog);
+                }
+            },
+            [catalog, levels @ ..] => {
+                let catalog = self.names.catalog(catalog)?;
+                new.schema = Some(self.names.schema(&catalog, &joined(levels)).await?);
+                new.catalog = Some(catalog);
+            }
+            [] => return Err(PlannerError::invalid("USE what?")),
+        }
+        Ok(CommandOutcome {
+            settings: Some(new),
+            ..CommandOutcome::default()
+        })
+    }
+
+    /// CALL, CREATE and DROP. What they changed is seen by this process's next query.
+    pub(super) async fn change_catalog(
+        &self,
+        kind: &CommandKind,
+        arguments: &[String],
+        settings: &SessionSettings,
+    ) -> Result<CommandOutcome> {
+        match kind {
+            CommandKind::RegisterTable { table, metadata } => {
+                let name = self.new_table(text(table, arguments)?, settings).await?;
+                let uri = CanonicalUri::new(text(metadata, arguments)?);
+                let done = self.namespace.register_table(&name, &uri).await;
+                self.names.forget(&name.catalog);
+                done?;
+            }
+            CommandKind::UnregisterTable { table } => {
+                let name = parse_name(text(table, arguments)?)?;
+                self.drop_table(&name, false, settings).await?;
+            }
+            CommandKind::DropTable { name, or_ignore } => {
+                self.drop_table(name, *or_ignore, settings).await?
+            }
+            CommandKind::CreateSchema { name, or_keep } => {
+                let (catalog, schema) = self.schema_named(name, settings)?;
+                let schema = SchemaName::new(&schema.value)?;
+                let done = self.namespace.create_schema(&catalog, &schema).await;
+                self.names.forget(&catalog);
+                unless(*or_keep, CatalogErrorKind::Exists, done)?;
+            }
+            CommandKind::DropSchema { name, or_ignore } => {
+                let (catalog, written) = self.schema_named(name, settings)?;
+                let schema = match self.names.schema(&catalog, &written).await {
+                    Ok(schema) => schema,
+                    Err(PlannerError::NotFound { .. }) if *or_ignore => {
+                        return Ok(CommandOutcome::default());
+                    }
+                    Err(error) => return Err(error),
+                };
+                let done = self.namespace.drop_schema(&catalog, &schema).await;
+                self.names.forget(&catalog);
+                unless(*or_ignore, CatalogErrorKind::NotFound, done)?;
+            }
+            CommandKind::Set { .. } | CommandKind::Reset { .. } | CommandKind::Use { .. } => {
+                return Err(PlannerError::internal("a setting is no catalog's business"));
+            }
+        }
+        Ok(CommandOutcome::default())
+    }
+
+    async fn drop_table(
+        &self,
+        written: &ObjectName,
+        or_ignore: bool,
+        settings: &SessionSettings,
+    ) -> Result<()> {
+        let log = ReadLog::new();
+        let nobody = Asker {
+            principal: String::new(),
+            role: Role::Engineer,
+            session: None,
+        };
+        let how = Resolving {
+            settings,
+            asker: &nobody,
+            pins: &[],
+            log: &log,
+        };
+        let name = match self.table_named(written, how).await {
+            Ok(name) => name,
+            Err(PlannerError::NotFound { .. }) if or_ignore => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        ours(&name.catalog, &name.schema)?;
+        let done = self.namespace.drop_table(&name).await;
+        self.names.forget(&name.catalog);
+        unless(or_ignore, CatalogErrorKind::NotFound, done)
+    }
+
+    /// The name of a table that is to be: its catalog and schema exist, its own name is taken as written.
+    async fn new_table(&self, written: &str, settings: &SessionSettings) -> Result<TableName> {
+        let parts = idents(&parse_name(written)?)?;
+        let (catalog, schema, table) = self.with_defaults(&parts, settings)?;
+        let catalog = self.names.catalog(&catalog)?;
+        ours(&catalog, &SchemaName::new(&schema.value)?)?;
+        let schema = self.names.schema(&catalog, &schema).await?;
+        Ok(TableName::new(catalog, schema, table.value)?)
+    }
+
+    /// The catalog and the written name of a schema: `schema`, `catalog.schema`, or the levels of a nested one.
+    fn schema_named(
+        &self,
+        name: &ObjectName,
+        settings: &SessionSettings,
+    ) -> Result<(CatalogName, Ident)> {
+        let parts = idents(name)?;
+        let (catalog, schema) = match parts.as_slice() {
+            [schema] => {
+                let catalog = self.default_catalog(settings).ok_or_else(|| {
+                    PlannerError::invalid(format!(
+                        "there is no default catalog for schema {}: write catalog.schema, or SET landfast.catalog",
+                        schema.value
+                    ))
+                    .at(place(schema.span))
+                })?;
+                (catalog, schema.clone())
+            }
+            [catalog, levels @ ..] => (self.names.catalog(catalog)?, joined(levels)),
+            [] => return Err(PlannerError::invalid("a schema's name is empty")),
+        };
+        ours(&catalog, &SchemaName::new(&schema.value)?)?;
+        Ok((catalog, schema))
+    }
+}
+
+/// Landfast's own catalog and every information_schema are nobody's to change.
+fn ours(catalog: &CatalogName, schema: &SchemaName) -> Result<()> {
+    if catalog.as_str() == SYSTEM_CATALOG
+        || schema
+            .as_str()
+            .eq_ignore_ascii_case(super::information_schema::NAME)
+    {
+        return Err(PlannerError::denied(format!(
+            "{catalog}.{schema} belongs to Landfast and can't be changed"
+        )));
+    }
+    Ok(())
+}
+
+/// IF EXISTS and IF NOT EXISTS: this one failure is none.
+fn unless(forgiven: bool, kind: CatalogErrorKind, done: Result<(), CatalogError>) -> Result<()> {
+    match done {
+        Err(error) if forgiven && error.kind() == kind => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn text<'a>(argument: &'a Argument, arguments: &'a [String]) -> Result<&'a str> {
+    match argument {
+        Argument::Text(text) => Ok(text),
+        Argument::Parameter(number) => number
+            .checked_sub(1)
+            .and_then(|at| arguments.get(at))
+            .map(String::as_str)
+            .ok_or_else(|| PlannerError::invalid(format!("parameter ${number} is not bound"))),
+    }
+}
+
+/// A table's name inside a text, by the same rules as in a statement.
+fn parse_name(written: &str) -> Result<ObjectName> {
+    let bad = || {
+        PlannerError::invalid(format!(
+            "{written:?} is no table's name: write catalog.schema.table"
+        ))
+    };
+    let dialect = GenericDialect {};
+    let mut parser = Parser::new(&dialect)
+        .try_with_sql(written)
+        .map_err(|_| bad())?;
+    let name = parser.parse_object_name(false).map_err(|_| bad())?;
+    if parser.peek_token().token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
+        return Err(bad());
+    }
+    Ok(name)
+}

@@ -1,0 +1,258 @@
+//! `information_schema`, ours, in every catalog: what tools ask a database about itself.
+//!
+//! A catalog's own lists that catalog; Landfast's lists the whole namespace. Columns come from what is cached, and of
+//! tables that are not from their metadata, a bounded number of them at a time: a table that can't be read stays listed,
+//! without columns, and keeps nobody else's from being shown.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int32Builder, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use futures::StreamExt;
+use futures::stream;
+use landfast_catalog::{CatalogName, Reading, SchemaName, TableName};
+use landfast_sites::ReadLog;
+
+use super::catalog_entries::{SYSTEM_CATALOG, TableEntry, TableKind};
+use super::{Engine, sql_type_name};
+use crate::types::arrow_schema;
+use crate::{Asker, Result};
+
+/// The schema's name.
+pub(super) const NAME: &str = "information_schema";
+
+/// Its tables.
+pub(super) const TABLES: [&str; 4] = ["columns", "schemata", "tables", "views"];
+
+/// How many tables that nobody asked for yet are looked up for one query of `columns`.
+const LOOK_UPS_MAX: usize = 500;
+/// How many of them at the same time.
+const LOOK_UPS_AT_ONCE: usize = 16;
+
+/// The columns of one of the tables.
+pub(super) fn schema(table: &str) -> Option<SchemaRef> {
+    let text = |name: &str, nullable: bool| Field::new(name, DataType::Utf8, nullable);
+    let number = |name: &str, nullable: bool| Field::new(name, DataType::Int32, nullable);
+    let fields = match table {
+        "schemata" => vec![
+            text("catalog_name", false),
+            text("schema_name", false),
+            text("schema_owner", true),
+            text("default_character_set_catalog", true),
+            text("default_character_set_schema", true),
+            text("default_character_set_name", true),
+            text("sql_path", true),
+        ],
+        "tables" => vec![
+            text("table_catalog", false),
+            text("table_schema", false),
+            text("table_name", false),
+            text("table_type", false),
+        ],
+        "views" => vec![
+            text("table_catalog", false),
+            text("table_schema", false),
+            text("table_name", false),
+            text("view_definition", true),
+        ],
+        "columns" => vec![
+            text("table_catalog", false),
+            text("table_schema", false),
+            text("table_name", false),
+            text("column_name", false),
+            number("ordinal_position", false),
+            text("column_default", true),
+            text("is_nullable", false),
+            text("data_type", false),
+            number("character_maximum_length", true),
+            number("numeric_precision", true),
+            number("numeric_precision_radix", true),
+            number("numeric_scale", true),
+            number("datetime_precision", true),
+        ],
+        _ => return None,
+    };
+    Some(Arc::new(Schema::new(fields)))
+}
+
+impl Engine {
+    /// The rows of one of the tables; of one catalog, or of all.
+    pub(super) async fn information_rows(
+        &self,
+        table: &str,
+        of: Option<&CatalogName>,
+        asker: &Asker,
+        log: &ReadLog,
+    ) -> Result<RecordBatch> {
+        let entries = self.entries(asker).await;
+        let wanted = |catalog: &str| of.is_none_or(|of| of.as_str() == catalog);
+        let tables = || entries.tables.iter().filter(|entry| wanted(&entry.catalog));
+        let schema = schema(table).ok_or_else(|| super::no_such("table", table, Vec::new()))?;
+        let columns: Vec<ArrayRef> = match table {
+            "schemata" => {
+                let schemas: Vec<_> = entries
+                    .schemas
+                    .iter()
+                    .filter(|(catalog, _)| wanted(catalog))
+                    .collect();
+                let none = || nothing(schemas.len());
+                vec![
+                    texts(schemas.iter().map(|(catalog, _)| catalog.as_str())),
+                    texts(schemas.iter().map(|(_, schema)| schema.as_str())),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                    none(),
+                ]
+            }
+            "tables" => vec![
+                texts(tables().map(|entry| entry.catalog.as_str())),
+                texts(tables().map(|entry| entry.schema.as_str())),
+                texts(tables().map(|entry| entry.table.as_str())),
+                texts(tables().map(|entry| match entry.kind {
+                    TableKind::Table => "BASE TABLE",
+                    TableKind::System => "SYSTEM TABLE",
+                })),
+            ],
+            "views" => return Ok(RecordBatch::new_empty(schema)),
+            _ => {
+                let tables: Vec<TableEntry> = tables().cloned().collect();
+                let known = self.columns_of(&tables, log).await;
+                return columns(schema, &known);
+            }
+        };
+        Ok(RecordBatch::try_new(schema, columns)?)
+    }
+
+    /// The columns of each table that they can be had of.
+    async fn columns_of(
+        &self,
+        tables: &[TableEntry],
+        log: &ReadLog,
+    ) -> Vec<(TableEntry, SchemaRef)> {
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for entry in tables {
+            match self.cached_schema(entry) {
+                Some(schema) => known.push((entry.clone(), schema)),
+                None => unknown.push(entry.clone()),
+            }
+        }
+        unknown.truncate(LOOK_UPS_MAX);
+        let looked_up = stream::iter(unknown)
+            .map(|entry| async move {
+                let name = name_of(&entry)?;
+                let reading = Reading {
+                    stale_allowed: true,
+                    ..self.defaults.reading()
+                };
+                let snapshot = self.namespace.resolve(&name, reading, log).await.ok()?;
+                Some((entry, arrow_schema(snapshot.schema()).ok()?))
+            })
+            .buffer_unordered(LOOK_UPS_AT_ONCE)
+            .filter_map(futures::future::ready)
+            .collect::<Vec<_>>()
+            .await;
+        known.extend(looked_up);
+        known.sort_by(|a, b| a.0.cmp(&b.0));
+        known
+    }
+
+    fn cached_schema(&self, entry: &TableEntry) -> Option<SchemaRef> {
+        if entry.schema == NAME {
+            return schema(&entry.table);
+        }
+        if entry.catalog == SYSTEM_CATALOG {
+            return self
+                .system_table_schemas()
+                .into_iter()
+                .find(|(name, _)| *name == entry.table)
+                .map(|(_, schema)| schema);
+        }
+        let snapshot = self.namespace.cached_columns(&name_of(entry)?)?;
+        arrow_schema(snapshot.schema()).ok()
+    }
+}
+
+fn name_of(entry: &TableEntry) -> Option<TableName> {
+    let catalog = CatalogName::new(&entry.catalog).ok()?;
+    let schema = SchemaName::new(&entry.schema).ok()?;
+    TableName::new(catalog, schema, entry.table.clone()).ok()
+}
+
+fn columns(schema: SchemaRef, tables: &[(TableEntry, SchemaRef)]) -> Result<RecordBatch> {
+    let rows = || {
+        tables.iter().flat_map(|(entry, schema)| {
+            schema
+                .fields()
+                .iter()
+                .enumerate()
+                .map(move |(at, field)| (entry, at, field))
+        })
+    };
+    let mut types = StringBuilder::new();
+    let (mut precision, mut radix, mut scale, mut fraction) = (
+        Int32Builder::new(),
+        Int32Builder::new(),
+        Int32Builder::new(),
+        Int32Builder::new(),
+    );
+    let mut count = 0;
+    for (_, _, field) in rows() {
+        count += 1;
+        types.append_value(sql_type_name(field.data_type()));
+        let (digits, base, after) = digits(field.data_type());
+        precision.append_option(digits);
+        radix.append_option(base);
+        scale.append_option(after);
+        fraction.append_option(matches!(field.data_type(), DataType::Timestamp(..)).then_some(6));
+    }
+    let positions: Int32Array = rows()
+        .map(|(_, at, _)| i32::try_from(at + 1).ok())
+        .collect();
+    Ok(RecordBatch::try_new(
+        schema,
+        vec![
+            texts(rows().map(|(entry, ..)| entry.catalog.as_str())),
+            texts(rows().map(|(entry, ..)| entry.schema.as_str())),
+            texts(rows().map(|(entry, ..)| entry.table.as_str())),
+            texts(rows().map(|(.., field)| field.name().as_str())),
+            Arc::new(positions),
+            nothing(count),
+            texts(rows().map(|(.., field)| if field.is_nullable() { "YES" } else { "NO" })),
+            Arc::new(types.finish()),
+            Arc::new(Int32Array::new_null(count)),
+            Arc::new(precision.finish()),
+            Arc::new(radix.finish()),
+            Arc::new(scale.finish()),
+            Arc::new(fraction.finish()),
+        ],
+    )?)
+}
+
+/// Precision, radix and scale of a number's type.
+fn digits(of: &DataType) -> (Option<i32>, Option<i32>, Option<i32>) {
+    match of {
+        DataType::Int8 => (Some(8), Some(2), Some(0)),
+        DataType::Int16 => (Some(16), Some(2), Some(0)),
+        DataType::Int32 => (Some(32), Some(2), Some(0)),
+        DataType::Int64 => (Some(64), Some(2), Some(0)),
+        DataType::Float32 => (Some(24), Some(2), None),
+        DataType::Float64 => (Some(53), Some(2), None),
+        DataType::Decimal128(precision, scale) => (
+            Some(i32::from(*precision)),
+            Some(10),
+            Some(i32::from(*scale)),
+        ),
+        _ => (None, None, None),
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<StringArray>())
+}
+
+fn nothing(count: usize) -> ArrayRef {
+    Arc::new(StringArray::new_null(count))
+}

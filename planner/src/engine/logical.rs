@@ -1,0 +1,285 @@
+//! From a query's text to a logical plan, its parameters' types and the one schema of its statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::catalog::{TableFunctionArgs, TableProvider};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result as EngineResult, TableReference, plan_datafusion_err};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement as Ast};
+
+use super::conform::statement_schema;
+use super::parameters;
+use super::tables::{Resolved, Resolving};
+use super::{Engine, session};
+use crate::settings::SessionSettings;
+use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
+use crate::{Asker, PlannerError, Result};
+
+/// A query that is understood.
+pub(super) struct Logical {
+    pub(super) state: SessionState,
+    /// The plan, its parameters still open.
+    pub(super) plan: LogicalPlan,
+    pub(super) parameters: Vec<DataType>,
+    /// What every batch of the statement has.
+    pub(super) schema: SchemaRef,
+}
+
+/// A query whose names mean what they say, and the tables behind them.
+pub(super) struct Bound {
+    query: Query,
+    unknown: UnknownNames,
+    pub(super) tables: Vec<(ObjectName, Arc<Resolved>)>,
+}
+
+impl Bound {
+    /// Each distinct table once.
+    pub(super) fn distinct(&self) -> Vec<&Arc<Resolved>> {
+        let mut seen: Vec<&Arc<Resolved>> = Vec::new();
+        for (_, table) in &self.tables {
+            if !seen.iter().any(|known| known.name == table.name) {
+                seen.push(table);
+            }
+        }
+        seen
+    }
+}
+
+impl Engine {
+    /// Resolves and binds every name of a query.
+    pub(super) async fn bind(&self, query: &Query, how: Resolving<'_>) -> Result<Bound> {
+        let named = bind::tables_named(query)?;
+        let tables = self.resolve(&named, how).await?;
+        let mut known = KnownTables::default();
+        for (written, table) in &tables {
+            let name = &table.name;
+            let full = [
+                name.catalog.to_string(),
+                name.schema.to_string(),
+                name.table.clone(),
+            ];
+            known.insert(
+                written,
+                KnownTable {
+                    full,
+                    schema: Arc::clone(&table.schema),
+                },
+            );
+        }
+        let mut query = query.clone();
+        let unknown = bind::bind(&mut query, &known)?;
+        Ok(Bound {
+            query,
+            unknown,
+            tables,
+        })
+    }
+
+    /// What a query gives, with tables that have columns and no rows.
+    pub(super) async fn describe_query(
+        &self,
+        query: &Query,
+        parameters: usize,
+        settings: &SessionSettings,
+        asker: &Asker,
+    ) -> Result<Logical> {
+        let log = landfast_sites::ReadLog::new();
+        let bound = self
+            .bind(
+                query,
+                Resolving {
+                    settings,
+                    asker,
+                    pins: &[],
+                    log: &log,
+                },
+            )
+            .await?;
+        let providers = bound
+            .tables
+            .iter()
+            .map(|(_, table)| (Arc::clone(table), table.empty()))
+            .collect();
+        self.logical(
+            session::for_query(&self.template, settings),
+            &bound,
+            providers,
+            parameters,
+        )
+    }
+
+    /// Plans a bound query over these providers, one per way of writing a table's name.
+    pub(super) fn logical(
+        &self,
+        state: SessionState,
+        bound: &Bound,
+        providers: Vec<(Arc<Resolved>, Arc<dyn TableProvider>)>,
+        parameters: usize,
+    ) -> Result<Logical> {
+        let mut sources = HashMap::new();
+        for ((written, _), (table, provider)) in bound.tables.iter().zip(providers) {
+            let source = provider_as_source(provider);
+            sources.insert(reference(written, &table), source);
+        }
+        let context = Context {
+            state: &state,
+            sources,
+        };
+        let plan = |types: Vec<Option<FieldRef>>| {
+            let planner = SqlToRel::new(&context);
+            let mut planning = PlannerContext::new().with_prepare_param_data_types(types);
+            planner.sql_statement_to_plan_with_context(
+                Ast::Query(Box::new(bound.query.clone())),
+                &mut planning,
+            )
+        };
+        let placed = |error: datafusion::common::DataFusionError| {
+            let error = PlannerError::from(error);
+            let place = bound.unknown.place(&error.to_string());
+            error.at(place)
+        };
+        let (plan, parameters) = parameters::typed(parameters, plan).map_err(placed)?;
+        let analyzed = state
+            .analyzer()
+            .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+            .map_err(placed)?;
+        let schema = statement_schema(analyzed.schema().inner());
+        Ok(Logical {
+            state,
+            plan,
+            parameters,
+            schema,
+        })
+    }
+}
+
+/// The name under which the bound query asks for a table: as many parts as were written, spelled as they are.
+fn reference(written: &ObjectName, table: &Resolved) -> TableReference {
+    let (catalog, schema, name) = (
+        table.name.catalog.as_str(),
+        table.name.schema.as_str(),
+        table.name.table.as_str(),
+    );
+    match written.0.len() {
+        1 => TableReference::bare(name),
+        2 => TableReference::partial(schema, name),
+        _ => TableReference::full(catalog, schema, name),
+    }
+}
+
+/// What the SQL planner may ask for: the tables of this query and the engine's functions, nothing else.
+struct Context<'a> {
+    state: &'a SessionState,
+    sources: HashMap<TableReference, Arc<dyn TableSource>>,
+}
+
+impl ContextProvider for Context<'_> {
+    fn get_table_source(&self, name: TableReference) -> EngineResult<Arc<dyn TableSource>> {
+        self.sources
+            .get(&name)
+            .cloned()
+            .ok_or_else(|| plan_datafusion_err!("there is no table {name}"))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> EngineResult<Arc<dyn TableSource>> {
+        let function = self
+            .state
+            .table_functions()
+            .get(name)
+            .ok_or_else(|| plan_datafusion_err!("there is no table function {name}"))?;
+        let simplifier = ExprSimplifier::new(
+            SimplifyContext::builder()
+                .with_config_options(Arc::clone(self.state.config_options()))
+                .with_query_execution_start_time(
+                    self.state.execution_props().query_execution_start_time,
+                )
+                .build(),
+        );
+        let nothing = DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| {
+                simplifier
+                    .coerce(arg, &nothing)
+                    .and_then(|arg| simplifier.simplify(arg))
+            })
+            .collect::<EngineResult<Vec<_>>>()?;
+        let provider =
+            function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?;
+        Ok(provider_as_source(provider))
+    }
+
+    fn create_cte_work_table(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+    ) -> EngineResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(
+            name, schema,
+        ))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state
+            .higher_order_functions()
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

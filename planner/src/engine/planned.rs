@@ -1,0 +1,281 @@
+//! A planned query: its schema, what it will read, its rows, and what it really read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::sqlparser::ast::Query;
+use futures::future::try_join_all;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
+use landfast_catalog::{Pin, TableSnapshot};
+use landfast_sites::{ReadLog, Sites};
+
+use super::conform::conform;
+use super::explain::Analysis;
+use super::receipt::{Receipt, TableReceipt};
+use super::tables::Resolving;
+use super::{Engine, PlanRequest, parameters, session};
+use crate::placement::PlacementPolicy;
+use crate::scan::{ScanContext, ScanSummary, scan_summaries};
+use crate::{PlannerError, Result};
+
+/// A query that is planned once and runs at most once.
+pub struct PlannedQuery {
+    schema: SchemaRef,
+    rows: Rows,
+    log: ReadLog,
+    tables: Vec<Arc<TableSnapshot>>,
+    sites: Arc<Sites>,
+    started: AtomicBool,
+}
+
+/// Where the rows come from.
+pub(super) enum Rows {
+    /// They are there already.
+    Ready(Vec<RecordBatch>),
+    /// A plan makes them.
+    Plan {
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        ordered: bool,
+    },
+    /// EXPLAIN ANALYZE: a plan is run, and what it did is told.
+    Analysis(Analysis),
+}
+
+impl std::fmt::Debug for PlannedQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedQuery")
+            .field("schema", &self.schema)
+            .field("pins", &self.pins())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PlannedQuery {
+    pub(super) fn of_rows(schema: SchemaRef, batches: Vec<RecordBatch>, sites: Arc<Sites>) -> Self {
+        Self::new(
+            schema,
+            Rows::Ready(batches),
+            ReadLog::new(),
+            Vec::new(),
+            sites,
+        )
+    }
+
+    pub(super) fn new(
+        schema: SchemaRef,
+        rows: Rows,
+        log: ReadLog,
+        tables: Vec<Arc<TableSnapshot>>,
+        sites: Arc<Sites>,
+    ) -> Self {
+        Self {
+            schema,
+            rows,
+            log,
+            tables,
+            sites,
+            started: AtomicBool::new(false),
+        }
+    }
+
+    /// What every batch has.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The snapshots that it reads, sorted by table: planning with them again reads the same.
+    pub fn pins(&self) -> Vec<Pin> {
+        self.tables.iter().map(|table| table.pin()).collect()
+    }
+
+    /// What it has read so far; counts go on while it runs.
+    pub fn read_log(&self) -> &ReadLog {
+        &self.log
+    }
+
+    /// What each scan was planned to read, and where.
+    pub fn summaries(&self) -> Vec<ScanSummary> {
+        match &self.rows {
+            Rows::Ready(_) => Vec::new(),
+            Rows::Plan { plan, .. } => scan_summaries(plan),
+            Rows::Analysis(analysis) => scan_summaries(&analysis.plan),
+        }
+    }
+
+    /// Whether the order of the rows matters, so that they must come in one stream.
+    pub fn ordered(&self) -> bool {
+        match &self.rows {
+            Rows::Plan { ordered, .. } => *ordered,
+            Rows::Ready(_) | Rows::Analysis(_) => true,
+        }
+    }
+
+    /// What was read up to now, from where and at what price, and how old it was.
+    pub fn receipt(&self) -> Receipt {
+        let tables = self
+            .tables
+            .iter()
+            .map(|table| TableReceipt::of(table))
+            .collect();
+        Receipt::new(tables, &self.log, &self.sites)
+    }
+
+    /// Runs it: a stream of batches with exactly [`Self::schema`]. Dropping the stream cancels what it reads.
+    ///
+    /// # Errors
+    /// `Internal` on the second call: a plan's operators keep state, and would give wrong rows.
+    pub fn execute(&self) -> Result<SendableRecordBatchStream> {
+        if self.started.swap(true, Ordering::AcqRel) {
+            return Err(PlannerError::internal(
+                "a plan runs once: plan the query again",
+            ));
+        }
+        let schema = Arc::clone(&self.schema);
+        let stream = match &self.rows {
+            Rows::Ready(batches) => stream::iter(batches.clone().into_iter().map(Ok)).boxed(),
+            Rows::Plan { plan, context, .. } => {
+                execute_stream(Arc::clone(plan), Arc::clone(context))?.boxed()
+            }
+            Rows::Analysis(analysis) => {
+                let analysis = analysis.clone();
+                let (log, sites) = (self.log.clone(), Arc::clone(&self.sites));
+                let tables: Vec<TableReceipt> = self
+                    .tables
+                    .iter()
+                    .map(|table| TableReceipt::of(table))
+                    .collect();
+                let told = async move { Ok(analysis.run(tables, &log, &sites).await?) };
+                stream::once(told).boxed()
+            }
+        };
+        let wanted = Arc::clone(&schema);
+        let conformed = stream.and_then(move |batch| {
+            let conformed = conform(&batch, &wanted).map_err(Into::into);
+            futures::future::ready(conformed)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, conformed)))
+    }
+}
+
+/// A query with its physical plan, before it is decided what is done with it.
+pub(super) struct Physical {
+    pub(super) schema: SchemaRef,
+    pub(super) logical: String,
+    pub(super) optimized: String,
+    pub(super) plan: Arc<dyn ExecutionPlan>,
+    pub(super) context: Arc<TaskContext>,
+    pub(super) ordered: bool,
+    pub(super) log: ReadLog,
+    pub(super) tables: Vec<Arc<TableSnapshot>>,
+}
+
+impl Engine {
+    pub(super) async fn plan_rows(
+        &self,
+        query: &Query,
+        request: &PlanRequest<'_>,
+    ) -> Result<PlannedQuery> {
+        let physical = self.physical(query, request, false).await?;
+        let rows = Rows::Plan {
+            plan: physical.plan,
+            context: physical.context,
+            ordered: physical.ordered,
+        };
+        Ok(PlannedQuery::new(
+            physical.schema,
+            rows,
+            physical.log,
+            physical.tables,
+            Arc::clone(&self.sites),
+        ))
+    }
+
+    /// Resolves, binds, plans and optimises; `telling` keeps the logical plans' texts.
+    pub(super) async fn physical(
+        &self,
+        query: &Query,
+        request: &PlanRequest<'_>,
+        telling: bool,
+    ) -> Result<Physical> {
+        let log = ReadLog::new();
+        let how = Resolving {
+            settings: request.settings,
+            asker: request.asker,
+            pins: request.pins,
+            log: &log,
+        };
+        let bound = self.bind(query, how).await?;
+        let state = session::for_query(&self.template, request.settings);
+        let started = state.execution_props().query_execution_start_time;
+        let scan = Arc::new(ScanContext {
+            sites: Arc::clone(&self.sites),
+            footers: Arc::clone(&self.footers),
+            placement: PlacementPolicy {
+                mode: request.settings.placement,
+                seconds_per_usd: self.seconds_per_usd,
+            },
+            log: log.clone(),
+            // The time that the query's own now() gives.
+            now_unix_ms: started.map_or(0, |started| started.timestamp_millis()),
+            first_listing_wait: Self::first_listing_wait(),
+        });
+        let distinct = bound.distinct();
+        let made = try_join_all(
+            distinct
+                .iter()
+                .map(|table| self.provider(table, request.asker, &scan)),
+        )
+        .await?;
+        let providers = bound
+            .tables
+            .iter()
+            .filter_map(|(_, table)| {
+                let at = distinct.iter().position(|known| known.name == table.name)?;
+                Some((Arc::clone(table), Arc::clone(&made[at])))
+            })
+            .collect();
+        let mut tables: Vec<Arc<TableSnapshot>> = distinct
+            .iter()
+            .filter_map(|table| table.snapshot().cloned())
+            .collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        let logical = self.logical(state, &bound, providers, request.statement.parameters)?;
+        let values = parameters::bound(request.parameters, &logical.parameters)?;
+        let plan = if logical.parameters.is_empty() {
+            logical.plan
+        } else {
+            logical.plan.replace_params_with_values(&values)?
+        };
+        let state = logical.state;
+        let optimized = state.optimize(&plan)?;
+        let physical = state
+            .query_planner()
+            .create_physical_plan(&optimized, &state)
+            .await?;
+        Ok(Physical {
+            schema: logical.schema,
+            logical: if telling {
+                plan.display_indent().to_string()
+            } else {
+                String::new()
+            },
+            optimized: if telling {
+                optimized.display_indent().to_string()
+            } else {
+                String::new()
+            },
+            ordered: physical.properties().output_ordering().is_some(),
+            plan: physical,
+            context: state.task_ctx(),
+            log,
+            tables,
+        })
+    }
+}

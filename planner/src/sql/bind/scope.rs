@@ -1,0 +1,306 @@
+//! Which relations and columns can be seen at a place in a query.
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::sql::sqlparser::ast::{Expr, Ident};
+
+/// A column's name, and its type where it matters: to find struct fields.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) data_type: Option<DataType>,
+}
+
+impl Column {
+    pub(super) fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            data_type: None,
+        }
+    }
+}
+
+/// The columns of a relation, if they can be known before the engine plans it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Columns {
+    Known(Vec<Column>),
+    Open,
+}
+
+impl Columns {
+    pub(super) fn of(schema: &SchemaRef) -> Self {
+        Self::Known(
+            schema
+                .fields()
+                .iter()
+                .map(|field| Column {
+                    name: field.name().clone(),
+                    data_type: Some(field.data_type().clone()),
+                })
+                .collect(),
+        )
+    }
+
+    /// These columns under a list of new names, which may be empty.
+    pub(super) fn renamed(self, names: &[String]) -> Self {
+        if names.is_empty() {
+            return self;
+        }
+        let types: Vec<Option<DataType>> = match self {
+            Self::Known(columns) => columns.into_iter().map(|column| column.data_type).collect(),
+            Self::Open => Vec::new(),
+        };
+        Self::Known(
+            names
+                .iter()
+                .enumerate()
+                .map(|(n, name)| Column {
+                    name: name.clone(),
+                    data_type: types.get(n).cloned().flatten(),
+                })
+                .collect(),
+        )
+    }
+
+    pub(super) fn and(self, more: Columns) -> Self {
+        match (self, more) {
+            (Self::Known(mut columns), Self::Known(more)) => {
+                columns.extend(more);
+                Self::Known(columns)
+            }
+            _ => Self::Open,
+        }
+    }
+
+    pub(super) fn without(self, names: &[String]) -> Self {
+        match self {
+            Self::Known(columns) => Self::Known(
+                columns
+                    .into_iter()
+                    .filter(|column| !names.contains(&column.name))
+                    .collect(),
+            ),
+            Self::Open => Self::Open,
+        }
+    }
+
+    /// The columns that the name fits.
+    fn fitting(&self, ident: &Ident) -> impl Iterator<Item = &Column> {
+        let columns = match self {
+            Self::Known(columns) => columns.as_slice(),
+            Self::Open => &[],
+        };
+        columns.iter().filter(|column| fits(ident, &column.name))
+    }
+
+    pub(super) fn known(&self) -> &[Column] {
+        match self {
+            Self::Known(columns) => columns,
+            Self::Open => &[],
+        }
+    }
+}
+
+/// Whether a name as written fits a name that exists.
+pub(crate) fn fits(written: &Ident, name: &str) -> bool {
+    match written.quote_style {
+        Some(_) => written.value == name,
+        None => written.value == name || written.value.to_lowercase() == name.to_lowercase(),
+    }
+}
+
+/// A relation in a FROM clause.
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    /// The name that qualifies its columns, as the engine will know it: an alias, or a table's name in as many parts
+    /// as it was written with.
+    pub(super) spelled: Vec<String>,
+    /// A table's full name, by whose ends it can be qualified too; for others the same as `spelled`.
+    pub(super) full: Vec<String>,
+    pub(super) columns: Columns,
+}
+
+impl Relation {
+    pub(super) fn alias(name: &str, columns: Columns) -> Self {
+        Self {
+            spelled: vec![name.to_string()],
+            full: vec![name.to_string()],
+            columns,
+        }
+    }
+
+    /// Whether a qualifier, which may be shorter than the full name, means this relation.
+    fn fits(&self, qualifier: &[Ident]) -> bool {
+        qualifier.len() <= self.full.len()
+            && qualifier
+                .iter()
+                .zip(&self.full[self.full.len() - qualifier.len()..])
+                .all(|(w, name)| fits(w, name))
+    }
+
+    pub(super) fn shown(&self) -> String {
+        shown(&self.spelled)
+    }
+}
+
+/// Names as one would write them in quotes.
+pub(super) fn shown<S: AsRef<str>>(parts: &[S]) -> String {
+    parts
+        .iter()
+        .map(|part| format!("\"{}\"", part.as_ref()))
+        .collect::<Vec<_>>()
+        .join(".")
+}
+
+/// What can be seen at a place: the relations there, then those around it.
+#[derive(Debug)]
+pub(super) struct Scope<'o> {
+    pub(super) relations: Vec<Relation>,
+    /// Columns that USING and NATURAL made one of; they are in several relations and yet not ambiguous.
+    pub(super) merged: Vec<String>,
+    pub(super) outer: Option<&'o Scope<'o>>,
+}
+
+/// What a name of one or more parts was found to mean.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Found {
+    /// The relation's name as the engine knows it; empty when the name is not qualified.
+    pub(super) qualifier: Vec<String>,
+    pub(super) column: Column,
+    /// How many parts of the written name are used up; the rest are struct fields.
+    pub(super) used: usize,
+}
+
+impl<'o> Scope<'o> {
+    pub(super) fn new(outer: Option<&'o Scope<'o>>) -> Self {
+        Self {
+            relations: Vec::new(),
+            merged: Vec::new(),
+            outer,
+        }
+    }
+
+    /// A scope of one nameless relation: what a query puts out.
+    pub(super) fn of_output(columns: Columns, outer: Option<&'o Scope<'o>>) -> Self {
+        let relation = Relation {
+            spelled: Vec::new(),
+            full: Vec::new(),
+            columns,
+        };
+        Self {
+            relations: vec![relation],
+            merged: Vec::new(),
+            outer,
+        }
+    }
+
+    /// Everything `*` stands for.
+    pub(super) fn all_columns(&self) -> Columns {
+        self.relations
+            .iter()
+            .fold(Columns::Known(Vec::new()), |all, relation| {
+                all.and(relation.columns.clone())
+            })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.relations
+            .iter()
+            .any(|relation| relation.columns == Columns::Open)
+    }
+
+    pub(super) fn relations_fitting(&self, qualifier: &[Ident]) -> Vec<&Relation> {
+        self.relations
+            .iter()
+            .filter(|relation| !relation.full.is_empty() && relation.fits(qualifier))
+            .collect()
+    }
+
+    /// The columns here that a bare name fits: each spelling once, and how many relations have it.
+    pub(super) fn columns_fitting(&self, ident: &Ident) -> Vec<(&Column, usize)> {
+        let mut found: Vec<(&Column, usize)> = Vec::new();
+        for relation in &self.relations {
+            let mut seen: Vec<&str> = Vec::new();
+            for column in relation.columns.fitting(ident) {
+                if seen.contains(&column.name.as_str()) {
+                    continue;
+                }
+                seen.push(&column.name);
+                match found
+                    .iter_mut()
+                    .find(|(known, _)| known.name == column.name)
+                {
+                    Some((_, count)) => *count += 1,
+                    None => found.push((column, 1)),
+                }
+            }
+        }
+        found
+    }
+
+    /// What a qualified name may mean here, the longest qualifier first, as the engine looks it up.
+    pub(super) fn qualified(&self, parts: &[Ident]) -> Vec<Found> {
+        for length in (1..parts.len().min(4)).rev() {
+            let mut found = Vec::new();
+            for relation in self.relations_fitting(&parts[..length]) {
+                for column in relation.columns.fitting(&parts[length]) {
+                    let one = Found {
+                        qualifier: relation.spelled.clone(),
+                        column: column.clone(),
+                        used: length + 1,
+                    };
+                    if !found.iter().any(|f: &Found| {
+                        f.qualifier == one.qualifier && f.column.name == one.column.name
+                    }) {
+                        found.push(one);
+                    }
+                }
+            }
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The column that an expression, already bound, puts out under a name one can refer to.
+    pub(super) fn output_of(&self, expr: &Expr) -> Option<Column> {
+        match expr {
+            Expr::Nested(inner) => self.output_of(inner),
+            Expr::Identifier(ident) => {
+                let known = self
+                    .columns_fitting(ident)
+                    .first()
+                    .map(|(column, _)| (*column).clone());
+                Some(known.unwrap_or_else(|| Column::named(&ident.value)))
+            }
+            Expr::CompoundIdentifier(parts) => self
+                .qualified(parts)
+                .into_iter()
+                .find(|found| found.used == parts.len())
+                .map(|found| found.column),
+            _ => None,
+        }
+    }
+}
+
+/// The WITH queries that can be seen, the innermost last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Withs(Vec<(String, Columns)>);
+
+impl Withs {
+    pub(super) fn with(&self, name: &str, columns: Columns) -> Self {
+        let mut all = self.0.clone();
+        all.retain(|(known, _)| known != name);
+        all.push((name.to_string(), columns));
+        Self(all)
+    }
+
+    /// The WITH queries that the name fits.
+    pub(super) fn fitting(&self, ident: &Ident) -> Vec<(&str, &Columns)> {
+        self.0
+            .iter()
+            .filter(|(name, _)| fits(ident, name))
+            .map(|(name, columns)| (name.as_str(), columns))
+            .collect()
+    }
+}
