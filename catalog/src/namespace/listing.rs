@@ -61,7 +61,13 @@ impl Mount {
         match (answer, slot.known()) {
             (Ok(known), _) => Ok(known.value),
             (Err(error), Some(known)) if error.is_outage() => Ok(known.value),
-            (Err(error), _) => Err(error),
+            (Err(error), _) => {
+                // Nobody can fill the memory with names that don't exist.
+                if matches!(error, CatalogError::NoSuchSchema { .. }) {
+                    self.tables.lock().remove(levels);
+                }
+                Err(error)
+            }
         }
     }
 

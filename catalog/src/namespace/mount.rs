@@ -21,6 +21,9 @@ const POINTERS_MAX: u64 = 100_000;
 /// How long a member that failed is left out of what can do without it.
 const HOLD_OFF: Duration = Duration::from_secs(10);
 
+/// The tables of one namespace, as last listed.
+type TablesSlot = Arc<Slot<Arc<[String]>>>;
+
 type TreeFlight = Shared<BoxFuture<'static, Result<()>>>;
 
 /// One member of the namespace.
@@ -31,7 +34,7 @@ pub(crate) struct Mount {
     pub(crate) timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) namespaces: Slot<Arc<[Levels]>>,
-    pub(crate) tables: Mutex<HashMap<Levels, Arc<Slot<Arc<[String]>>>>>,
+    pub(crate) tables: Mutex<HashMap<Levels, TablesSlot>>,
     pub(crate) pointers: Cache<(SchemaName, String), Arc<Slot<Pointer>>>,
     /// The listing of everything that is under way, if one is.
     pub(crate) tree_flight: Mutex<Option<TreeFlight>>,
@@ -70,7 +73,7 @@ impl Mount {
             Ok(answer) => answer,
             Err(_) => Err(CatalogError::Unavailable {
                 catalog: self.name.clone(),
-                reason: format!("no answer within {} ms", self.timeout.as_millis()),
+                reason: self.overdue(),
             }),
         };
         self.note(&answer);
@@ -79,20 +82,29 @@ impl Mount {
 
     /// As [`Mount::call`], for a change: when time runs out, whether it was made is not known.
     pub(crate) async fn change<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        match self.call(call).await {
-            Err(CatalogError::Unavailable { catalog, reason })
-                if reason.starts_with("no answer within") =>
-            {
-                Err(CatalogError::Unknown { catalog, reason })
-            }
-            answer => answer,
-        }
+        let answer = match tokio::time::timeout(self.timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CatalogError::Unknown {
+                catalog: self.name.clone(),
+                reason: self.overdue(),
+            }),
+        };
+        self.note(&answer);
+        answer
+    }
+
+    fn overdue(&self) -> String {
+        format!("no answer within {} ms", self.timeout.as_millis())
     }
 
     fn note<T>(&self, answer: &Result<T>) {
         let mut last = self.last.lock();
         match answer {
-            Err(CatalogError::Unavailable { reason, .. } | CatalogError::Denied { reason, .. }) => {
+            Err(
+                CatalogError::Unavailable { reason, .. }
+                | CatalogError::Denied { reason, .. }
+                | CatalogError::Unknown { reason, .. },
+            ) => {
                 if last.failed.is_none() {
                     tracing::warn!(catalog = %self.name, %reason, "a catalog stopped answering");
                 }
@@ -155,7 +167,7 @@ impl Mount {
     }
 
     /// The slot for one namespace's tables.
-    pub(crate) fn tables_slot(&self, levels: &Levels) -> Arc<Slot<Arc<[String]>>> {
+    pub(crate) fn tables_slot(&self, levels: &Levels) -> TablesSlot {
         self.tables
             .lock()
             .entry(levels.clone())

@@ -159,3 +159,124 @@ impl<T: Clone> Slot<T> {
         state.failed = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A clock that only moves when it is told to.
+    #[derive(Debug)]
+    struct HandClock(Mutex<Instant>);
+
+    impl Clock for HandClock {
+        fn now(&self) -> Instant {
+            *self.0.lock()
+        }
+    }
+
+    fn clock() -> Arc<HandClock> {
+        // Away from the clock's own beginning, so that tests can look back.
+        Arc::new(HandClock(Mutex::new(
+            Instant::now() + Duration::from_secs(3_600),
+        )))
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        futures::executor::block_on(work)
+    }
+
+    #[test]
+    fn what_began_before_a_change_is_not_kept() {
+        let (slot, clock) = (Slot::<u32>::default(), clock());
+        let load = |_| async {
+            // A change through this process while the member thinks.
+            slot.forget();
+            Ok(1)
+        };
+        assert_eq!(run(slot.get(&*clock, Age::FromNow, load)).unwrap().value, 1);
+        assert!(slot.known().is_none());
+        let again = run(slot.get(&*clock, Age::AtMost(Duration::MAX), |_| async { Ok(2) }));
+        assert_eq!(again.unwrap().value, 2);
+    }
+
+    #[test]
+    fn an_expired_answer_is_only_for_outages() {
+        let (slot, clock) = (Slot::<u32>::default(), clock());
+        run(slot.get(&*clock, Age::FromNow, |_| async { Ok(1) })).unwrap();
+        slot.expire();
+        let failing = |last: Option<u32>| async move {
+            assert_eq!(
+                last, None,
+                "nobody asks whether an expired answer still holds"
+            );
+            Err(CatalogError::invalid("down"))
+        };
+        assert!(run(slot.get(&*clock, Age::AtMost(Duration::MAX), failing)).is_err());
+        assert_eq!(slot.known().unwrap().value, 1);
+        assert!(slot.failure().is_some());
+    }
+
+    /// What a history of one slot is made of.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Pass(u64),
+        Commit,
+        Read {
+            age_max: Option<u64>,
+            load_takes: u64,
+            fails: bool,
+        },
+        Forget,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..50_u64).prop_map(Step::Pass),
+            Just(Step::Commit),
+            (
+                proptest::option::of(0..40_u64),
+                0..20_u64,
+                proptest::bool::weighted(0.2)
+            )
+                .prop_map(|(age_max, load_takes, fails)| Step::Read {
+                    age_max,
+                    load_takes,
+                    fails
+                }),
+            Just(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens, a read gives at least what was committed by the time that its age reaches back to.
+        #[test]
+        fn an_answer_is_never_older_than_asked(steps in proptest::collection::vec(step(), 0..60)) {
+            let (slot, clock) = (Slot::<usize>::default(), clock());
+            let mut commits = vec![clock.now()];
+            for step in steps {
+                match step {
+                    Step::Pass(seconds) => *clock.0.lock() += Duration::from_secs(seconds),
+                    Step::Commit => commits.push(clock.now()),
+                    Step::Forget => slot.forget(),
+                    Step::Read { age_max, load_takes, fails } => {
+                        let asked = clock.now();
+                        let age = age_max.map_or(Age::FromNow, |age| Age::AtMost(Duration::from_secs(age)));
+                        let newest = commits.len() - 1;
+                        let load = |_| async {
+                            *clock.0.lock() += Duration::from_secs(load_takes);
+                            if fails { Err(CatalogError::invalid("down")) } else { Ok(newest) }
+                        };
+                        let Ok(known) = run(slot.get(&*clock, age, load)) else { continue };
+                        let reach = asked - Duration::from_secs(age_max.unwrap_or(0));
+                        let due = commits.iter().rposition(|at| *at < reach || (age_max.is_none() && *at <= reach));
+                        prop_assert!(due.is_none_or(|due| known.value >= due));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -209,5 +209,8 @@ async fn a_change_through_this_process_is_seen_by_its_next_query() {
         .await
         .unwrap();
     assert_eq!(at().await.unwrap(), second.metadata);
-    assert_eq!(namespace.listing().await.entries, [name.clone()]);
+    assert_eq!(
+        namespace.listing().await.entries,
+        std::slice::from_ref(&name)
+    );
 }

@@ -1,5 +1,7 @@
 //! The catalog over real metadata files, SQLite databases and a REST catalog of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers assert by unwrapping")]
+
 mod freshness;
 mod lake;
 mod metadata;

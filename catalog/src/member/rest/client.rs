@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use reqwest::{Certificate, Method, Response, StatusCode, redirect};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -15,6 +15,7 @@ use crate::member::Levels;
 use crate::member::rest::auth::Authority;
 use crate::member::rest::config::{ConfigAnswer, Effective};
 use crate::member::rest::failure::{ErrorAnswer, Subject, plain};
+use crate::member::rest::transport;
 use crate::{CatalogError, CatalogName, Clock, RestSpec, Result};
 
 /// An answer's length at most: a table's metadata with all its snapshots is the longest.
@@ -25,9 +26,6 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait before the one more try that a read gets.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// To open a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is sent, before it is authorised.
 #[derive(Debug, Clone)]
@@ -107,32 +105,7 @@ impl Client {
                 "its uri must not hold a user or password: use [catalog.auth]".into(),
             ));
         }
-        for (name, value) in &spec.headers {
-            let fits = HeaderName::try_from(name.as_str()).is_ok()
-                && HeaderValue::try_from(value.expose_secret()).is_ok();
-            if !fits {
-                return Err(wrong(format!("the header {name:?} can't be sent")));
-            }
-        }
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("landfast/", env!("CARGO_PKG_VERSION")));
-        if let Some(file) = &spec.ca_file {
-            let pem = std::fs::read(file)
-                .map_err(|error| wrong(format!("reading {}: {error}", file.display())))?;
-            let bad = |error: reqwest::Error| {
-                wrong(format!("{} holds no certificates: {error}", file.display()))
-            };
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(bad)?;
-            if certificates.is_empty() {
-                return Err(wrong(format!("{} holds no certificates", file.display())));
-            }
-            for certificate in certificates {
-                http = http.add_root_certificate(certificate);
-            }
-        }
-        let http = http.build().map_err(|error| wrong(plain(error)))?;
+        let http = transport::build(spec, timeout).map_err(wrong)?;
         let authority = Authority::new(&spec.auth, &base, clock)?;
         Ok(Self {
             spec: spec.clone(),

@@ -19,6 +19,7 @@ mod auth;
 mod client;
 mod config;
 mod failure;
+mod transport;
 
 use client::{Answer, Client, Request};
 use failure::Subject;
@@ -250,14 +251,12 @@ impl Member for RestMember {
     }
 
     async fn drop_schema(&self, levels: &Levels, schema: &SchemaName) -> Result<()> {
-        // Not every server refuses to drop a namespace that has tables.
-        if !self.tables(levels).await?.is_empty()
-            || !self
-                .children(Some(levels))
-                .await
-                .unwrap_or_default()
-                .is_empty()
-        {
+        // Not every server refuses to drop a namespace that has something in it.
+        let children = match self.children(Some(levels)).await {
+            Err(error) if error.is_outage() => return Err(error),
+            children => children.unwrap_or_default(),
+        };
+        if !children.is_empty() || !self.tables(levels).await?.is_empty() {
             return Err(CatalogError::NotEmpty {
                 catalog: self.name.clone(),
                 schema: schema.clone(),

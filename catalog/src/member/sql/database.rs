@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::OnceCell;
 
 use crate::{CatalogError, CatalogName, Result};
@@ -162,7 +162,14 @@ impl Database {
         let failed = |error: sqlx::Error| self.failure(&error, false);
         let pool = match &self.options {
             Options::Sqlite { options, in_memory } => {
-                let options = options.as_ref().clone().busy_timeout(self.timeout);
+                // A lock is waited for a little shorter than the call, so that the error can say what it was.
+                let mut options = options.as_ref().clone().busy_timeout(self.timeout * 4 / 5);
+                if self.create_tables && !*in_memory && !options.get_filename().exists() {
+                    // A new database lets readers and writers work at once. An existing one stays as it is.
+                    options = options
+                        .create_if_missing(true)
+                        .journal_mode(SqliteJournalMode::Wal);
+                }
                 let mut pool = SqlitePoolOptions::new().acquire_timeout(self.timeout);
                 // Each connection to a database in memory has one of its own.
                 pool = if *in_memory {
