@@ -250,9 +250,7 @@ impl Engine {
                 });
             }
         };
-        let logical = self
-            .describe_query(ast, query.parameters, settings, asker)
-            .await?;
+        let logical = self.describe_query(ast, query.parameters, settings).await?;
         Ok(Described {
             schema: match &query.kind {
                 QueryKind::Explain { .. } => explain::schema(),

@@ -125,23 +125,18 @@ impl Engine {
         }
     }
 
-    /// The columns of one table, under exactly this name.
+    /// The columns of one table, under exactly this name, as old as sessions accept by default.
     ///
     /// # Errors
     /// `NotFound` for an unknown name, and whatever keeps the table from being read.
-    pub async fn table_schema(
-        &self,
-        name: &TableName,
-        settings: &SessionSettings,
-        asker: &Asker,
-    ) -> Result<SchemaRef> {
+    pub async fn table_schema(&self, name: &TableName, _asker: &Asker) -> Result<SchemaRef> {
         let exact = |part: &str| Ident::with_quote('"', part);
         let written = ObjectName::from(vec![
             exact(name.catalog.as_str()),
             exact(name.schema.as_str()),
             exact(&name.table),
         ]);
-        let schema = self.written_table_schema(&written, settings, asker).await?;
+        let schema = self.written_table_schema(&written, &self.defaults).await?;
         Ok(statement_schema(&schema))
     }
 
@@ -150,12 +145,10 @@ impl Engine {
         &self,
         written: &ObjectName,
         settings: &SessionSettings,
-        asker: &Asker,
     ) -> Result<SchemaRef> {
         let log = ReadLog::new();
         let how = Resolving {
             settings,
-            asker,
             pins: &[],
             log: &log,
         };

@@ -175,14 +175,8 @@ impl Engine {
         settings: &SessionSettings,
     ) -> Result<()> {
         let log = ReadLog::new();
-        let nobody = Asker {
-            principal: String::new(),
-            role: Role::Engineer,
-            session: None,
-        };
         let how = Resolving {
             settings,
-            asker: &nobody,
             pins: &[],
             log: &log,
         };

@@ -25,7 +25,7 @@ use super::tables::{Resolved, Resolving};
 use super::{Engine, session};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
-use crate::{Asker, PlannerError, Result};
+use crate::{PlannerError, Result};
 
 /// A query that is understood.
 pub(super) struct Logical {
@@ -93,7 +93,6 @@ impl Engine {
         query: &Query,
         parameters: usize,
         settings: &SessionSettings,
-        asker: &Asker,
     ) -> Result<Logical> {
         let log = landfast_sites::ReadLog::new();
         let bound = self
@@ -101,7 +100,6 @@ impl Engine {
                 query,
                 Resolving {
                     settings,
-                    asker,
                     pins: &[],
                     log: &log,
                 },

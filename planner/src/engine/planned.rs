@@ -207,7 +207,6 @@ impl Engine {
         let log = ReadLog::new();
         let how = Resolving {
             settings: request.settings,
-            asker: request.asker,
             pins: request.pins,
             log: &log,
         };

@@ -10,7 +10,7 @@ use landfast_sites::{CacheHits, ReadLog, SiteReads, Sites};
 #[non_exhaustive]
 pub struct Receipt {
     /// The snapshots, sorted by table.
-    pub tables: Vec<TableReceipt>,
+    pub snapshots: Vec<TableReceipt>,
     /// What each site gave, sorted by site; sites that were not asked are absent.
     pub sites: Vec<SiteReceipt>,
     /// What caches gave instead.
@@ -56,7 +56,7 @@ pub struct SiteReceipt {
 }
 
 impl Receipt {
-    pub(super) fn new(tables: Vec<TableReceipt>, log: &ReadLog, sites: &Sites) -> Self {
+    pub(super) fn new(snapshots: Vec<TableReceipt>, log: &ReadLog, sites: &Sites) -> Self {
         let sites = log
             .snapshot()
             .into_iter()
@@ -66,7 +66,7 @@ impl Receipt {
             })
             .collect();
         Self {
-            tables,
+            snapshots,
             sites,
             cache_hits: log.cache_hits(),
         }

@@ -47,19 +47,12 @@ impl Engine {
                 self.table_rows(within.as_ref(), like, request).await?
             }
             Show::Columns { table, like } => {
-                let schema = self
-                    .written_table_schema(table, request.settings, request.asker)
-                    .await?;
+                let schema = self.written_table_schema(table, request.settings).await?;
                 columns(&schema, like)
             }
             Show::ColumnsOf(query) => {
                 let described = self
-                    .describe_query(
-                        query,
-                        request.statement.parameters,
-                        request.settings,
-                        request.asker,
-                    )
+                    .describe_query(query, request.statement.parameters, request.settings)
                     .await?;
                 columns(&described.schema, &Like::default())
             }

@@ -48,7 +48,6 @@ pub(super) enum Source {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolving<'a> {
     pub(super) settings: &'a SessionSettings,
-    pub(super) asker: &'a Asker,
     pub(super) pins: &'a [Pin],
     pub(super) log: &'a ReadLog,
 }

@@ -29,7 +29,7 @@ use crate::error::Position;
 use crate::sql::refuse::place;
 use crate::{PlannerError, Result};
 pub(crate) use scope::fits;
-use scope::{Column, Columns, Relation, Scope, Withs};
+use scope::{Column, Columns, Scope, Withs};
 
 /// What is known of a table that a query names.
 #[derive(Debug, Clone)]
