@@ -60,10 +60,10 @@ pub struct EngineSpec {
     pub spill_dir: Option<PathBuf>,
     /// How much all queries may spill.
     pub spill_limit_bytes: u64,
-    /// Partitions of a plan; none means twice the cores.
-    pub target_partitions: Option<usize>,
-    /// Rows per batch; none means 8,192.
-    pub batch_size: Option<usize>,
+    /// Partitions of a plan.
+    pub target_partitions: usize,
+    /// Rows per batch.
+    pub batch_size: usize,
     /// How much memory cached Parquet footers take.
     pub footer_cache_bytes: u64,
     /// How many seconds of waiting a US dollar of egress is worth.
@@ -75,8 +75,8 @@ pub struct EngineSpec {
 }
 
 impl EngineSpec {
-    /// An engine over a namespace with everything else at its default: 1 GiB of memory, no spilling, 64 MiB of footers,
-    /// statements of at most 1 MiB.
+    /// An engine over a namespace with everything else at its default: 1 GiB of memory, no spilling, twice as many
+    /// partitions as cores, batches of 8,192 rows, 64 MiB of footers, statements of at most 1 MiB.
     pub fn new(namespace: Arc<Namespace>) -> Self {
         Self {
             sites: Arc::clone(namespace.sites()),
@@ -84,8 +84,8 @@ impl EngineSpec {
             memory_limit_bytes: 1 << 30,
             spill_dir: None,
             spill_limit_bytes: 0,
-            target_partitions: None,
-            batch_size: None,
+            target_partitions: session::default_partitions(),
+            batch_size: session::DEFAULT_BATCH_ROWS,
             footer_cache_bytes: 64 << 20,
             seconds_per_usd: 0.0,
             defaults: SessionSettings::default(),

@@ -19,6 +19,9 @@ use crate::{PlannerError, Result};
 /// How many of the largest consumers an out-of-memory error names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
+/// Rows per batch, unless told otherwise.
+pub(super) const DEFAULT_BATCH_ROWS: usize = 8192;
+
 /// The state that all queries' states are copies of.
 pub(super) fn template(spec: &EngineSpec) -> Result<(SessionState, Arc<dyn MemoryPool>)> {
     let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
@@ -60,8 +63,8 @@ fn config(spec: &EngineSpec) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(spec.target_partitions.unwrap_or_else(default_partitions))
-        .with_batch_size(spec.batch_size.unwrap_or(8192))
+        .with_target_partitions(spec.target_partitions.max(1))
+        .with_batch_size(spec.batch_size.max(1))
         .with_collect_statistics(true);
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::Generic;
@@ -73,7 +76,8 @@ fn config(spec: &EngineSpec) -> SessionConfig {
     config
 }
 
-fn default_partitions() -> usize {
+/// Twice the cores: readers wait for bytes as much as they decode them.
+pub(super) fn default_partitions() -> usize {
     2 * std::thread::available_parallelism().map_or(4, NonZeroUsize::get)
 }
 
