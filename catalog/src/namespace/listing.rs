@@ -220,6 +220,8 @@ impl Mount {
 
     /// Makes listings ask again, after a change through this process.
     pub(crate) fn expire_listings(&self) {
+        // What is under way may have asked before the change: nobody joins it any more.
+        *self.tree_flight.lock() = None;
         self.namespaces.expire();
         for slot in self.tables.lock().values() {
             slot.expire();

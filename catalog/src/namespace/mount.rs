@@ -44,7 +44,15 @@ pub(crate) struct Mount {
 #[derive(Debug, Default)]
 struct Last {
     answered: bool,
-    failed: Option<(Instant, String)>,
+    failed: Option<Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    at: Instant,
+    reason: String,
+    /// Whether it was out of reach, rather than refusing.
+    outage: bool,
 }
 
 impl Mount {
@@ -99,32 +107,37 @@ impl Mount {
 
     fn note<T>(&self, answer: &Result<T>) {
         let mut last = self.last.lock();
-        match answer {
+        let (reason, outage) = match answer {
             Err(
-                CatalogError::Unavailable { reason, .. }
-                | CatalogError::Denied { reason, .. }
-                | CatalogError::Unknown { reason, .. },
-            ) => {
-                if last.failed.is_none() {
-                    tracing::warn!(catalog = %self.name, %reason, "a catalog stopped answering");
-                }
-                last.failed = Some((self.clock.now(), reason.clone()));
-            }
+                CatalogError::Unavailable { reason, .. } | CatalogError::Unknown { reason, .. },
+            ) => (reason, true),
+            // It answers, so nobody need keep away from it: one schema may be forbidden, and the rest not.
+            Err(CatalogError::Denied { reason, .. }) => (reason, false),
             _ => {
                 if last.failed.take().is_some() {
                     tracing::info!(catalog = %self.name, "a catalog answers again");
                 }
                 last.answered = true;
+                return;
             }
+        };
+        if last.failed.is_none() {
+            tracing::warn!(catalog = %self.name, reason, "a catalog does not answer as it should");
         }
+        last.failed = Some(Failed {
+            at: self.clock.now(),
+            reason: reason.clone(),
+            outage,
+        });
     }
 
-    /// Whether the member failed a moment ago, so that what can do without it shouldn't wait for it.
+    /// Whether the member was out of reach a moment ago, so that what can do without it shouldn't wait for it.
     pub(crate) fn is_held_off(&self) -> bool {
         let last = self.last.lock();
-        last.failed
-            .as_ref()
-            .is_some_and(|(at, _)| self.clock.now().saturating_duration_since(*at) < HOLD_OFF)
+        let now = self.clock.now();
+        last.failed.as_ref().is_some_and(|failed| {
+            failed.outage && now.saturating_duration_since(failed.at) < HOLD_OFF
+        })
     }
 
     /// The failure that holds the member off, as an error.
@@ -133,7 +146,7 @@ impl Mount {
         let reason = last
             .failed
             .as_ref()
-            .map_or_else(|| "it failed".to_owned(), |(_, reason)| reason.clone());
+            .map_or_else(|| "it failed".to_owned(), |failed| failed.reason.clone());
         CatalogError::Unavailable {
             catalog: self.name.clone(),
             reason,
@@ -143,7 +156,7 @@ impl Mount {
     pub(crate) fn state(&self) -> MemberState {
         let last = self.last.lock();
         let (status, last_error) = match &last.failed {
-            Some((_, error)) => (MemberStatus::Down, Some(error.clone())),
+            Some(failed) => (MemberStatus::Down, Some(failed.reason.clone())),
             None if last.answered => (MemberStatus::Up, None),
             None => (MemberStatus::Untried, None),
         };
