@@ -1,0 +1,343 @@
+//! What a client said with `SET`, kept apart from everybody else's and never lost silently.
+//!
+//! A session is either the token that one Handshake handed out, or a cookie. A static bearer token alone is no
+//! session: several programs may share it. A cookie names a session that is stored only once something was set in it,
+//! so cookies cost nothing before; from then on the cookie says so itself, and if the session is gone when such a
+//! cookie comes back (idle for too long, a restart), the client is told instead of being given the defaults.
+
+mod cookie;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use landfast_planner::SessionSettings;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::auth::Principal;
+pub use cookie::{COOKIE_NAME, CookieJar};
+
+/// Starts every session token, so that one is told from a static token at a glance.
+const TOKEN_PREFIX: &str = "lfs_";
+
+/// Names a session in tables and logs; tells nothing that would open it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn random() -> Self {
+        Self(hex(&rand::random::<[u8; 16]>()).into())
+    }
+}
+
+/// Where the settings of a request come from, and whether they may be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionRef {
+    /// A session that one Handshake opened.
+    Token(SessionId),
+    /// A session named by a cookie the client sent back.
+    Cookie(SessionId),
+    /// No session: the settings are the server's, and can't be changed.
+    None,
+}
+
+impl SessionRef {
+    /// The session's name, if there is a session.
+    pub fn id(&self) -> Option<&SessionId> {
+        match self {
+            Self::Token(id) | Self::Cookie(id) => Some(id),
+            Self::None => None,
+        }
+    }
+}
+
+/// Limits on sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// Sessions kept at once.
+    pub sessions_max: usize,
+    /// A session that nobody used for this long ends.
+    pub idle: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 10_000,
+            idle: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+/// What can go wrong with a session; texts are for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// A setting was to be changed where there is no session.
+    #[error(
+        "this connection has no session, so settings would be lost: log in with a user and a password, or let the \
+         client keep cookies (ADBC: `adbc.flight.sql.rpc.with_cookie_middleware=true`; JDBC: `retainCookies=true`)"
+    )]
+    NoSession,
+    /// The session held settings and is gone.
+    #[error(
+        "the session has expired and its settings are gone: connect again, or repeat your SET statements"
+    )]
+    Expired,
+    /// There are as many sessions as there may be.
+    #[error("too many open sessions: close some, or wait until idle ones end")]
+    TooMany,
+}
+
+struct Session {
+    principal: Principal,
+    /// `None` as long as nothing was set.
+    settings: Option<SessionSettings>,
+    used: Instant,
+}
+
+struct Table {
+    by_id: HashMap<SessionId, Session>,
+    /// SHA-256 of a token → its session.
+    by_token: HashMap<[u8; 32], SessionId>,
+    swept: Instant,
+}
+
+/// Every open session of this proxy.
+pub struct Sessions {
+    limits: SessionLimits,
+    defaults: SessionSettings,
+    jar: CookieJar,
+    table: Mutex<Table>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions")
+            .field("limits", &self.limits)
+            .field("open", &self.open())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// No sessions yet. `defaults` are the settings of a session in which nothing was set; `key` signs cookies.
+    pub fn new(limits: SessionLimits, defaults: SessionSettings, key: &[u8]) -> Self {
+        Self {
+            limits,
+            defaults,
+            jar: CookieJar::new(key),
+            table: Mutex::new(Table {
+                by_id: HashMap::new(),
+                by_token: HashMap::new(),
+                swept: Instant::now(),
+            }),
+        }
+    }
+
+    /// Sessions that are stored now.
+    pub fn open(&self) -> usize {
+        self.table.lock().by_id.len()
+    }
+
+    /// Makes and reads cookies.
+    pub fn jar(&self) -> &CookieJar {
+        &self.jar
+    }
+
+    /// Opens a session for one Handshake; the token is its only key and is not kept here.
+    pub fn open_for_handshake(&self, principal: &Principal) -> Result<String, SessionError> {
+        let token = format!("{TOKEN_PREFIX}{}", hex(&rand::random::<[u8; 32]>()));
+        let id = SessionId::random();
+        let mut table = self.table.lock();
+        self.make_room(&mut table)?;
+        table
+            .by_token
+            .insert(Sha256::digest(token.as_bytes()).into(), id.clone());
+        table.by_id.insert(
+            id,
+            Session {
+                principal: principal.clone(),
+                settings: None,
+                used: Instant::now(),
+            },
+        );
+        Ok(token)
+    }
+
+    /// Whether a bearer token is of the kind that a Handshake hands out.
+    pub fn is_session_token(token: &str) -> bool {
+        token.starts_with(TOKEN_PREFIX)
+    }
+
+    /// The live session a bearer token opens, if it is a session's.
+    pub fn by_token(&self, token: &str) -> Option<(Principal, SessionId)> {
+        if !Self::is_session_token(token) {
+            return None;
+        }
+        let mut table = self.table.lock();
+        let id = table
+            .by_token
+            .get(&<[u8; 32]>::from(Sha256::digest(token.as_bytes())))?
+            .clone();
+        let session = table.by_id.get_mut(&id)?;
+        if session.used.elapsed() > self.limits.idle {
+            return None;
+        }
+        session.used = Instant::now();
+        Some((session.principal.clone(), id))
+    }
+
+    /// The session that a cookie names. A cookie that is not ours, or another principal's, is as good as none.
+    pub fn by_cookie(
+        &self,
+        cookie: &str,
+        principal: &Principal,
+    ) -> Result<Option<SessionId>, SessionError> {
+        let Some(read) = self.jar.read(cookie, principal) else {
+            return Ok(None);
+        };
+        if read.holds_settings {
+            let mut table = self.table.lock();
+            match table.by_id.get_mut(&read.session) {
+                Some(session) if session.used.elapsed() <= self.limits.idle => {
+                    session.used = Instant::now()
+                }
+                _ => return Err(SessionError::Expired),
+            }
+        }
+        Ok(Some(read.session))
+    }
+
+    /// The settings that hold for a request.
+    pub fn settings(&self, session: &SessionRef) -> SessionSettings {
+        session
+            .id()
+            .and_then(|id| self.table.lock().by_id.get(id)?.settings.clone())
+            .unwrap_or_else(|| self.defaults.clone())
+    }
+
+    /// Refuses what [`Self::change`] would refuse for want of a session, before anything is done.
+    pub fn check_changeable(&self, session: &SessionRef) -> Result<(), SessionError> {
+        match session {
+            SessionRef::None => Err(SessionError::NoSession),
+            SessionRef::Token(_) | SessionRef::Cookie(_) => Ok(()),
+        }
+    }
+
+    /// Keeps what a statement changed between `before` and `after`, and nothing else: of two statements at once, neither
+    /// undoes the other's. For a cookie's session the answer is the cookie that says so, to be sent back.
+    pub fn change(
+        &self,
+        session: &SessionRef,
+        principal: &Principal,
+        before: &SessionSettings,
+        after: &SessionSettings,
+    ) -> Result<Option<String>, SessionError> {
+        let mut table = self.table.lock();
+        match session {
+            SessionRef::None => Err(SessionError::NoSession),
+            SessionRef::Token(id) => {
+                let kept = table.by_id.get_mut(id).ok_or(SessionError::Expired)?;
+                let current = kept.settings.as_ref().unwrap_or(&self.defaults);
+                kept.settings = Some(merged(current, before, after));
+                kept.used = Instant::now();
+                Ok(None)
+            }
+            SessionRef::Cookie(id) => {
+                if !table.by_id.contains_key(id) {
+                    self.make_room(&mut table)?;
+                }
+                let current = table
+                    .by_id
+                    .get(id)
+                    .and_then(|kept| kept.settings.as_ref())
+                    .unwrap_or(&self.defaults);
+                let settings = Some(merged(current, before, after));
+                let kept = Session {
+                    principal: principal.clone(),
+                    settings,
+                    used: Instant::now(),
+                };
+                table.by_id.insert(id.clone(), kept);
+                Ok(Some(self.jar.cookie(id, principal, true)))
+            }
+        }
+    }
+
+    /// A cookie for a client that has no session yet; nothing is stored for it.
+    pub fn fresh_cookie(&self, principal: &Principal) -> String {
+        self.jar.cookie(&SessionId::random(), principal, false)
+    }
+
+    fn make_room(&self, table: &mut Table) -> Result<(), SessionError> {
+        let full = table.by_id.len() >= self.limits.sessions_max;
+        if full || table.swept.elapsed() > self.limits.idle / 8 {
+            table.swept = Instant::now();
+            table
+                .by_id
+                .retain(|_, session| session.used.elapsed() <= self.limits.idle);
+            let Table {
+                by_id, by_token, ..
+            } = table;
+            by_token.retain(|_, id| by_id.contains_key(id));
+        }
+        if table.by_id.len() >= self.limits.sessions_max {
+            Err(SessionError::TooMany)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// `current` with the differences between `before` and `after`.
+fn merged(
+    current: &SessionSettings,
+    before: &SessionSettings,
+    after: &SessionSettings,
+) -> SessionSettings {
+    if current == before {
+        return after.clone();
+    }
+    let pairs = |settings: &SessionSettings| {
+        settings
+            .to_pairs()
+            .into_iter()
+            .collect::<BTreeMap<String, String>>()
+    };
+    let (before, after, mut merged) = (pairs(before), pairs(after), pairs(current));
+    for (key, value) in &after {
+        if before.get(key) != Some(value) {
+            merged.insert(key.clone(), value.clone());
+        }
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        merged.remove(key);
+    }
+    SessionSettings::from_pairs(
+        merged
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str())),
+    )
+    .unwrap_or_else(|_| current.clone())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests;
