@@ -1,0 +1,78 @@
+//! The tables that Landfast tells about itself in: `landfast.system.*`.
+//!
+//! Each is a snapshot of the moment it is asked. A user sees their own queries; an operator sees everybody's.
+
+mod columns;
+mod lake;
+mod queries;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use landfast_catalog::Namespace;
+use landfast_planner::{Asker, PlannerError, SystemTables};
+use landfast_sites::Sites;
+
+use crate::queries::QueryRegistry;
+
+/// Each table's name and shape, sorted by name.
+pub fn tables() -> Vec<(&'static str, SchemaRef)> {
+    vec![
+        ("catalogs", lake::catalogs_schema()),
+        ("last_query", queries::queries_schema()),
+        ("queries", queries::queries_schema()),
+        ("query_reads", queries::reads_schema()),
+        ("sites", lake::sites_schema()),
+        ("tables", lake::tables_schema()),
+    ]
+}
+
+/// What the tables tell about.
+#[derive(Debug)]
+pub struct SystemCatalog {
+    sites: Arc<Sites>,
+    namespace: Arc<Namespace>,
+    queries: Arc<QueryRegistry>,
+}
+
+impl SystemCatalog {
+    /// Tables about these.
+    pub fn new(
+        sites: Arc<Sites>,
+        namespace: Arc<Namespace>,
+        queries: Arc<QueryRegistry>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            sites,
+            namespace,
+            queries,
+        })
+    }
+}
+
+#[async_trait]
+impl SystemTables for SystemCatalog {
+    fn tables(&self) -> Vec<(&'static str, SchemaRef)> {
+        tables()
+    }
+
+    async fn rows(&self, table: &str, asker: &Asker) -> Result<Vec<RecordBatch>, PlannerError> {
+        let batch = match table {
+            "catalogs" => lake::catalogs(&self.namespace),
+            "last_query" => queries::last_query(&self.queries, asker),
+            "queries" => queries::queries(&self.queries, asker),
+            "query_reads" => queries::reads(&self.queries, asker),
+            "sites" => lake::sites(&self.sites),
+            "tables" => lake::tables(&self.namespace).await,
+            other => {
+                return Err(PlannerError::not_found(
+                    format!("no table landfast.system.{other}"),
+                    Vec::new(),
+                ));
+            }
+        };
+        Ok(vec![batch.map_err(PlannerError::from)?])
+    }
+}
