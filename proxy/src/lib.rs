@@ -16,3 +16,11 @@ pub fn install_crypto() {
     // An error means that one is installed already, by us or by a program that embeds this crate.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
+
+pub mod auth;
+pub mod flight;
+pub mod limits;
+pub mod metrics;
+pub mod queries;
+pub mod session;
+pub mod system;

@@ -1,0 +1,219 @@
+//! The catalog commands: what there is, by the shapes that the protocol gives.
+
+mod keys;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::sql::metadata::SqlInfoDataBuilder;
+use arrow_flight::sql::{
+    Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTableTypes,
+    CommandGetTables,
+};
+use futures::{StreamExt, stream};
+use landfast_catalog::{CatalogName, Reading, SchemaName, TableName, TableSnapshot};
+use landfast_planner::{Asker, TableEntry, TableKind};
+use landfast_sites::ReadLog;
+
+use super::Core;
+use super::caller::Caller;
+use super::fault::Fault;
+use super::put::short_name;
+use super::stream::{FlightStream, whole};
+use super::xdbc::type_info;
+use crate::limits::Deadline;
+use tables::{Pattern, Wanted};
+
+/// Tables whose columns are looked up at once.
+const LOOKED_UP_AT_ONCE: usize = 16;
+/// How old the pointer to a table may be when its keys are told.
+const POINTER_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// The shape of a catalog command's result.
+pub(super) fn schema(command: &Command) -> Result<SchemaRef, Fault> {
+    Ok(match command {
+        Command::CommandGetCatalogs(command) => command.into_builder().schema(),
+        Command::CommandGetDbSchemas(command) => command.clone().into_builder().schema(),
+        Command::CommandGetTables(command) => command.clone().into_builder().schema(),
+        Command::CommandGetTableTypes(command) => command.into_builder().schema(),
+        Command::CommandGetSqlInfo(_) => Arc::new(SqlInfoDataBuilder::schema().clone()),
+        Command::CommandGetXdbcTypeInfo(_) => type_info(None)?.schema(),
+        Command::CommandGetPrimaryKeys(_) => keys::PRIMARY_KEYS.clone(),
+        Command::CommandGetExportedKeys(_)
+        | Command::CommandGetImportedKeys(_)
+        | Command::CommandGetCrossReference(_) => keys::FOREIGN_KEYS.clone(),
+        other => return Err(not_a_flight(other)),
+    })
+}
+
+/// The result of a catalog command.
+pub(super) async fn result(
+    core: &Arc<Core>,
+    caller: &Caller,
+    command: Command,
+) -> Result<FlightStream, Fault> {
+    let deadline = Deadline::after(core.limits.query_timeout, caller.timeout);
+    let batch = deadline.bound(batch(core, caller, command)).await??;
+    whole(&batch.schema(), &[batch])
+}
+
+async fn batch(core: &Core, caller: &Caller, command: Command) -> Result<RecordBatch, Fault> {
+    match command {
+        Command::CommandGetCatalogs(_) => catalogs(core),
+        Command::CommandGetDbSchemas(command) => schemas(core, &caller.asker(), command).await,
+        Command::CommandGetTables(command) => tables(core, &caller.asker(), command).await,
+        Command::CommandGetTableTypes(_) => table_types(),
+        Command::CommandGetSqlInfo(command) => core.info.batch(command.info),
+        Command::CommandGetXdbcTypeInfo(command) => type_info(command.data_type),
+        Command::CommandGetPrimaryKeys(command) => primary_keys(core, command).await,
+        Command::CommandGetExportedKeys(_)
+        | Command::CommandGetImportedKeys(_)
+        | Command::CommandGetCrossReference(_) => {
+            Ok(RecordBatch::new_empty(keys::FOREIGN_KEYS.clone()))
+        }
+        other => Err(not_a_flight(&other)),
+    }
+}
+
+fn not_a_flight(command: &Command) -> Fault {
+    Fault::malformed(format!(
+        "{} is not fetched as a flight",
+        short_name(command.type_url())
+    ))
+}
+
+fn catalogs(core: &Core) -> Result<RecordBatch, Fault> {
+    let mut builder = CommandGetCatalogs {}.into_builder();
+    for catalog in core.engine.catalogs() {
+        builder.append(catalog);
+    }
+    builder.build().map_err(Fault::internal)
+}
+
+async fn schemas(
+    core: &Core,
+    asker: &Asker,
+    command: CommandGetDbSchemas,
+) -> Result<RecordBatch, Fault> {
+    let pattern = command
+        .db_schema_filter_pattern
+        .as_deref()
+        .map(Pattern::new);
+    let mut builder = CommandGetDbSchemas::default().into_builder();
+    for (catalog, schema) in core.engine.entries(asker).await.schemas {
+        if command
+            .catalog
+            .as_deref()
+            .is_none_or(|wanted| wanted == catalog)
+            && pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(&schema))
+        {
+            builder.append(catalog, schema);
+        }
+    }
+    builder.build().map_err(Fault::internal)
+}
+
+fn table_types() -> Result<RecordBatch, Fault> {
+    let mut builder = CommandGetTableTypes {}.into_builder();
+    for kind in [TableKind::Table, TableKind::System] {
+        builder.append(kind.as_str());
+    }
+    builder.build().map_err(Fault::internal)
+}
+
+async fn tables(
+    core: &Core,
+    asker: &Asker,
+    command: CommandGetTables,
+) -> Result<RecordBatch, Fault> {
+    let wanted = Wanted::of(&command);
+    let entries = core
+        .engine
+        .entries(asker)
+        .await
+        .tables
+        .into_iter()
+        .filter(|entry| wanted.takes(entry));
+    let found = if command.include_schema {
+        let lookups: Vec<_> = entries
+            .map(|entry| with_columns(core, asker, entry))
+            .collect();
+        stream::iter(lookups)
+            .buffer_unordered(LOOKED_UP_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await
+    } else {
+        entries.map(|entry| (entry, None)).collect()
+    };
+    tables::build(&command, &found)
+}
+
+/// A table's columns. A table that can't be read stays in the list, without columns; why, `landfast.system.tables` says.
+async fn with_columns(
+    core: &Core,
+    asker: &Asker,
+    entry: TableEntry,
+) -> (TableEntry, Option<Arc<Schema>>) {
+    let columns = columns(core, asker, &entry).await;
+    (entry, columns)
+}
+
+async fn columns(core: &Core, asker: &Asker, entry: &TableEntry) -> Option<Arc<Schema>> {
+    let catalog = CatalogName::new(&entry.catalog).ok()?;
+    let schema = SchemaName::new(&entry.schema).ok()?;
+    let name = TableName::new(catalog, schema, entry.table.clone()).ok()?;
+    core.engine.table_schema(&name, asker).await.ok()
+}
+
+/// The identifier fields of the tables of this name. Without a catalog or a schema the name may be that of several.
+async fn primary_keys(core: &Core, command: CommandGetPrimaryKeys) -> Result<RecordBatch, Fault> {
+    let members = core.engine.namespace().listing().await;
+    let mut named: Vec<&TableName> = members
+        .entries
+        .iter()
+        .filter(|name| {
+            name.table == command.table
+                && command
+                    .catalog
+                    .as_deref()
+                    .is_none_or(|catalog| catalog == name.catalog.as_str())
+                && command
+                    .db_schema
+                    .as_deref()
+                    .is_none_or(|schema| schema == name.schema.as_str())
+        })
+        .collect();
+    named.sort();
+    let lookups: Vec<_> = named
+        .into_iter()
+        .map(|name| identifiers(core, name.clone()))
+        .collect();
+    let found: Vec<_> = stream::iter(lookups)
+        .buffered(LOOKED_UP_AT_ONCE)
+        .collect()
+        .await;
+    keys::primary_keys(&found.into_iter().flatten().collect::<Vec<_>>())
+}
+
+async fn identifiers(core: &Core, name: TableName) -> Option<(TableName, Vec<(String, i32)>)> {
+    let table = resolved(core, &name).await?;
+    Some((name, keys::identifier_columns(table.schema())))
+}
+
+/// A table as it was known a while ago at most; none if it can't be read.
+async fn resolved(core: &Core, name: &TableName) -> Option<Arc<TableSnapshot>> {
+    match core.engine.namespace().cached_columns(name) {
+        Some(known) => Some(known),
+        None => core
+            .engine
+            .namespace()
+            .resolve(name, Reading::bounded(POINTER_AGE_MAX), &ReadLog::new())
+            .await
+            .ok(),
+    }
+}

@@ -1,0 +1,151 @@
+//! Flight SQL: our own dispatcher over the protocol's messages.
+//!
+//! A query's way: [`service`] receives a call, [`caller`] says who sent it, [`statement`] plans and pins (GetFlightInfo)
+//! and hands out a [`ticket`]; its DoGet takes the plan from [`planned`], or plans again from the ticket, and
+//! [`stream`] sends what [`encode`] makes of the batches. [`command`] runs what changes something, exactly once.
+//! [`fault`] is the one place that knows gRPC codes.
+//!
+//! # Invariants
+//! - A statement has one schema, [`wire`]'s, on every path: Prepare, GetSchema, GetFlightInfo, DoGet.
+//! - Preparing and asking for a schema run nothing; one GetFlightInfo, or one DoPut, is one execution.
+//! - A ticket or a handle opens nothing to anybody but the principal it was made for, who is asked again who they are.
+
+mod actions;
+mod caller;
+mod catalog;
+mod command;
+mod encode;
+mod fault;
+mod messages;
+mod parameters;
+mod planned;
+mod prepared;
+mod put;
+pub(crate) mod sealing;
+mod service;
+mod sql_info;
+mod statement;
+mod stream;
+mod ticket;
+mod wire;
+mod xdbc;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use landfast_planner::Engine;
+
+use crate::auth::Authenticator;
+use crate::limits::{Admission, Limits};
+use crate::queries::QueryRegistry;
+use crate::session::Sessions;
+use caller::Reception;
+use planned::{Planned, Waiting};
+use prepared::PreparedStatements;
+use sql_info::ServerInfo;
+use ticket::Tickets;
+
+/// How often what is too old is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// What a [`FlightSql`] is made of.
+#[derive(Debug)]
+pub struct FlightSpec {
+    /// Plans and runs statements.
+    pub engine: Arc<Engine>,
+    /// Tells who asks.
+    pub auth: Arc<Authenticator>,
+    /// Keeps what was set.
+    pub sessions: Arc<Sessions>,
+    /// Knows every query.
+    pub queries: Arc<QueryRegistry>,
+    /// Lets queries in.
+    pub admission: Arc<Admission>,
+    /// The service's bounds.
+    pub limits: Limits,
+    /// Signs tickets; the proxies of one federation share it.
+    pub signing_key: Vec<u8>,
+    /// The address that clients reach this proxy at, as a Flight URI; none means "where you are connected".
+    pub advertise: Option<String>,
+}
+
+/// What every part of the service uses.
+pub(in crate::flight) struct Core {
+    engine: Arc<Engine>,
+    reception: Reception,
+    queries: Arc<QueryRegistry>,
+    admission: Arc<Admission>,
+    limits: Limits,
+    tickets: Tickets,
+    planned: Waiting<Planned>,
+    prepared: PreparedStatements,
+    info: ServerInfo,
+    advertise: Option<String>,
+}
+
+/// The Flight SQL service.
+#[derive(Clone)]
+pub struct FlightSql {
+    core: Arc<Core>,
+}
+
+impl std::fmt::Debug for FlightSql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlightSql")
+            .field("limits", &self.core.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the service could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[error("the Flight SQL service can't start: {0}")]
+pub struct FlightError(String);
+
+impl FlightSql {
+    /// Puts the service together. Must be called on a tokio runtime: old handles are swept by a task of its own, which
+    /// ends with the service.
+    pub fn new(spec: FlightSpec) -> Result<Self, FlightError> {
+        let limits = spec.limits;
+        let core = Arc::new(Core {
+            info: ServerInfo::new(&limits).map_err(|fault| FlightError(fault.to_string()))?,
+            engine: spec.engine,
+            reception: Reception {
+                auth: spec.auth,
+                sessions: spec.sessions,
+            },
+            queries: spec.queries,
+            admission: spec.admission,
+            tickets: Tickets::new(&spec.signing_key, limits.ticket_ttl, limits.ticket_bytes),
+            planned: Waiting::new(
+                limits.planned_queries,
+                limits.planned_bytes,
+                limits.planned_ttl,
+            ),
+            prepared: PreparedStatements::new(limits.prepared_statements, limits.prepared_idle),
+            advertise: spec.advertise,
+            limits,
+        });
+        tokio::spawn(sweep(Arc::downgrade(&core)));
+        Ok(Self { core })
+    }
+
+    /// The service as tonic serves it, with our limits on messages.
+    pub fn into_server(self) -> FlightServiceServer<Self> {
+        let received_max = self.core.limits.message_bytes;
+        FlightServiceServer::new(self)
+            .max_decoding_message_size(received_max)
+            // What we send is cut to size; a single larger row must still pass.
+            .max_encoding_message_size(usize::MAX)
+    }
+}
+
+async fn sweep(core: Weak<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(core) = core.upgrade() else { return };
+        core.planned.sweep();
+        core.prepared.sweep();
+    }
+}

@@ -1,0 +1,213 @@
+//! The rows of parameters that a client binds, from a DoPut and into a ticket.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
+use arrow_flight::FlightData;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
+use tonic::Status;
+
+use super::fault::Fault;
+use crate::limits::{LimitError, Limits};
+
+/// Rows of bound parameters; each row is one execution.
+#[derive(Clone, Debug)]
+pub(super) struct Parameters {
+    rows: RecordBatch,
+}
+
+impl Parameters {
+    /// Reads what a client puts. A stream without a schema, or with one without columns, binds nothing: drivers send
+    /// both for statements that take no parameters.
+    pub(super) async fn receive(
+        messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
+        limits: &Limits,
+    ) -> Result<Option<Self>, Fault> {
+        let max = limits.parameter_bytes;
+        let mut bytes = 0;
+        let bounded = messages
+            // A message with a descriptor only (or with metadata of the client's own) carries no data.
+            .try_filter(|message| std::future::ready(!message.data_header.is_empty()))
+            .map(move |message| {
+                let message = message.map_err(FlightError::from)?;
+                bytes += message.data_header.len() + message.data_body.len();
+                match bytes <= max {
+                    true => Ok(message),
+                    false => Err(FlightError::ExternalError(Box::new(LimitError::TooLarge {
+                        what: "the bound parameters",
+                        found: format!("more than {max} bytes"),
+                        max,
+                    }))),
+                }
+            });
+        let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(bounded)
+            .try_collect()
+            .await
+            .map_err(unreadable)?;
+        let Some(first) = batches.first().filter(|batch| batch.num_columns() > 0) else {
+            return Ok(None);
+        };
+        let rows = concat_batches(&first.schema(), &batches).map_err(unreadable)?;
+        if rows.num_rows() > limits.parameter_rows {
+            return Err(LimitError::TooLarge {
+                what: "the bound parameters",
+                found: format!("{} rows", rows.num_rows()),
+                max: limits.parameter_rows,
+            }
+            .into());
+        }
+        Ok(Some(Self { rows }))
+    }
+
+    /// How many executions they are for.
+    pub(super) fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// One row, as a batch.
+    pub(super) fn row(&self, at: usize) -> RecordBatch {
+        self.rows.slice(at, 1)
+    }
+
+    /// All rows as an IPC stream.
+    pub(super) fn to_bytes(&self) -> Result<Bytes, Fault> {
+        batches_to_bytes(&self.rows.schema(), std::slice::from_ref(&self.rows))
+    }
+
+    /// Rows from an IPC stream that [`Self::to_bytes`] made.
+    pub(super) fn from_bytes(bytes: &Bytes) -> Result<Option<Self>, Fault> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let (schema, batches) = batches_from_bytes(bytes)?;
+        let rows = concat_batches(&schema, &batches).map_err(Fault::internal)?;
+        Ok(Some(Self { rows }))
+    }
+}
+
+/// Batches as an IPC stream.
+pub(super) fn batches_to_bytes(schema: &Schema, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
+    let mut writer = StreamWriter::try_new(Vec::new(), schema).map_err(Fault::internal)?;
+    for batch in batches {
+        writer.write(batch).map_err(Fault::internal)?;
+    }
+    Ok(writer.into_inner().map_err(Fault::internal)?.into())
+}
+
+/// Batches from an IPC stream of ours.
+pub(super) fn batches_from_bytes(bytes: &Bytes) -> Result<(Arc<Schema>, Vec<RecordBatch>), Fault> {
+    let reader = StreamReader::try_new(bytes.as_ref(), None).map_err(Fault::internal)?;
+    let schema = reader.schema();
+    let batches = reader
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Fault::internal)?;
+    Ok((schema, batches))
+}
+
+fn unreadable(error: impl Into<FlightError>) -> Fault {
+    let error = error.into();
+    if let FlightError::ExternalError(inner) = &error
+        && let Some(limit) = inner.downcast_ref::<LimitError>()
+    {
+        return limit.clone().into();
+    }
+    Fault::malformed(format!("the bound parameters can't be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow_flight::FlightDescriptor;
+    use arrow_flight::encode::FlightDataEncoderBuilder;
+
+    use super::*;
+
+    async fn receive(
+        messages: Vec<FlightData>,
+        limits: &Limits,
+    ) -> Result<Option<Parameters>, Fault> {
+        Parameters::receive(futures::stream::iter(messages.into_iter().map(Ok)), limits).await
+    }
+
+    async fn messages(batch: RecordBatch) -> Vec<FlightData> {
+        FlightDataEncoderBuilder::new()
+            .with_flight_descriptor(Some(FlightDescriptor::new_cmd("c")))
+            .build(futures::stream::iter([Ok(batch)]))
+            .try_collect()
+            .await
+            .unwrap()
+    }
+
+    fn numbers(count: i64) -> RecordBatch {
+        RecordBatch::try_from_iter([(
+            "1",
+            Arc::new(Int64Array::from_iter_values(0..count)) as ArrayRef,
+        )])
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_alone_and_a_schema_without_columns_bind_nothing() {
+        let limits = Limits::default();
+        let alone = FlightData::new().with_descriptor(FlightDescriptor::new_cmd("c"));
+        assert!(receive(vec![alone], &limits).await.unwrap().is_none());
+        let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        assert!(
+            receive(messages(empty).await, &limits)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(receive(vec![], &limits).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn rows_come_one_by_one_and_survive_the_way_through_bytes() {
+        let parameters = receive(messages(numbers(3)).await, &Limits::default())
+            .await
+            .unwrap()
+            .unwrap();
+        let again = Parameters::from_bytes(&parameters.to_bytes().unwrap())
+            .unwrap()
+            .unwrap();
+        assert_eq!(again.len(), 3);
+        assert_eq!(again.row(2), parameters.row(2));
+        assert_eq!(again.row(2).num_rows(), 1);
+    }
+
+    #[tokio::test]
+    async fn too_many_rows_or_bytes_are_refused_as_such() {
+        let few = Limits {
+            parameter_rows: 2,
+            ..Limits::default()
+        };
+        assert!(matches!(
+            receive(messages(numbers(3)).await, &few).await,
+            Err(Fault::Limit(LimitError::TooLarge { .. }))
+        ));
+        let small = Limits {
+            parameter_bytes: 100,
+            ..Limits::default()
+        };
+        assert!(matches!(
+            receive(messages(numbers(3)).await, &small).await,
+            Err(Fault::Limit(LimitError::TooLarge { .. }))
+        ));
+    }
+
+    #[tokio::test]
+    async fn rubbish_is_malformed() {
+        let rubbish = FlightData::new().with_data_header(vec![1, 2, 3]);
+        assert!(matches!(
+            receive(vec![rubbish], &Limits::default()).await,
+            Err(Fault::Malformed(_))
+        ));
+    }
+}

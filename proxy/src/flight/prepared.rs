@@ -1,0 +1,120 @@
+//! Prepared statements: handles nobody can guess, bound to a principal, ended when idle, so many at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use landfast_planner::Statement;
+use parking_lot::Mutex;
+
+use super::fault::Fault;
+use super::parameters::Parameters;
+use crate::limits::LimitError;
+
+/// A prepared statement, as it is used.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    pub(super) statement: Arc<Statement>,
+    /// What clients see of its rows.
+    pub(super) schema: SchemaRef,
+    /// What the last DoPut bound.
+    pub(super) bound: Option<Parameters>,
+}
+
+struct Kept {
+    principal: Arc<str>,
+    prepared: Prepared,
+    used: Instant,
+}
+
+/// The open prepared statements.
+pub(super) struct PreparedStatements {
+    open: Mutex<HashMap<Bytes, Kept>>,
+    max: usize,
+    idle: Duration,
+}
+
+impl PreparedStatements {
+    pub(super) fn new(max: usize, idle: Duration) -> Self {
+        Self {
+            open: Mutex::default(),
+            max,
+            idle,
+        }
+    }
+
+    /// Opens a statement for a principal; the handle is 256 random bits.
+    pub(super) fn open(&self, principal: Arc<str>, prepared: Prepared) -> Result<Bytes, Fault> {
+        let mut open = self.open.lock();
+        if open.len() >= self.max {
+            open.retain(|_, kept| kept.used.elapsed() <= self.idle);
+        }
+        if open.len() >= self.max {
+            return Err(LimitError::TooMany {
+                what: "prepared statements",
+                max: self.max,
+            }
+            .into());
+        }
+        let handle = Bytes::copy_from_slice(&rand::random::<[u8; 32]>());
+        open.insert(
+            handle.clone(),
+            Kept {
+                principal,
+                prepared,
+                used: Instant::now(),
+            },
+        );
+        Ok(handle)
+    }
+
+    /// The statement of a handle. Somebody else's is as unknown as one that never was.
+    pub(super) fn find(&self, handle: &Bytes, principal: &str) -> Result<Prepared, Fault> {
+        self.with(handle, principal, |prepared| prepared.clone())
+    }
+
+    /// Binds parameters, in place of those bound before.
+    pub(super) fn bind(
+        &self,
+        handle: &Bytes,
+        principal: &str,
+        bound: Option<Parameters>,
+    ) -> Result<(), Fault> {
+        self.with(handle, principal, |prepared| prepared.bound = bound)
+    }
+
+    /// Closes a statement; closing one that is not open is fine.
+    pub(super) fn close(&self, handle: &Bytes, principal: &str) {
+        let mut open = self.open.lock();
+        if open
+            .get(handle)
+            .is_some_and(|kept| *kept.principal == *principal)
+        {
+            open.remove(handle);
+        }
+    }
+
+    /// Closes what nobody used for long.
+    pub(super) fn sweep(&self) {
+        self.open
+            .lock()
+            .retain(|_, kept| kept.used.elapsed() <= self.idle);
+    }
+
+    fn with<T>(
+        &self,
+        handle: &Bytes,
+        principal: &str,
+        use_it: impl FnOnce(&mut Prepared) -> T,
+    ) -> Result<T, Fault> {
+        let mut open = self.open.lock();
+        let kept = open
+            .get_mut(handle)
+            .filter(|kept| *kept.principal == *principal && kept.used.elapsed() <= self.idle)
+            .ok_or(Fault::NoSuchStatement)?;
+        kept.used = Instant::now();
+        Ok(use_it(&mut kept.prepared))
+    }
+}

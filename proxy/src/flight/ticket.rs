@@ -1,0 +1,381 @@
+//! Tickets: signed, expiring, bound to a principal, and enough to plan the same query again.
+//!
+//! A ticket is a request, not a permission: whoever redeems it is authenticated and authorised again.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
+use bytes::Bytes;
+use landfast_catalog::{CatalogName, Pin, SchemaName, TableName};
+use landfast_planner::SessionSettings;
+use landfast_sites::CanonicalUri;
+use prost::Message;
+use uuid::Uuid;
+
+use super::sealing::Sealer;
+
+/// Written into each ticket; a ticket of another version is refused.
+const VERSION: u32 = 1;
+
+/// Why a ticket is not taken; texts are for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TicketError {
+    #[error("the ticket is not one of this server's, or was changed: ask for the flight again")]
+    NotOurs,
+    #[error("the ticket has expired: ask for the flight again")]
+    Expired,
+    #[error("the ticket was given to somebody else")]
+    OtherPrincipal,
+    #[error(
+        "the ticket would take {found} bytes, and at most {max} are allowed: send a shorter statement or fewer parameters"
+    )]
+    TooLarge { found: usize, max: usize },
+}
+
+/// What a ticket says.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct TicketClaims {
+    /// The execution that it was made for.
+    pub(super) query_id: String,
+    /// Who may redeem it.
+    pub(super) principal: String,
+    /// The digest of the schema that was promised.
+    pub(super) schema_digest: Bytes,
+    pub(super) what: Redeems,
+}
+
+/// What a ticket is redeemed for.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Redeems {
+    /// The rows of a query.
+    Query(Replan),
+    /// The result of a command that has run: an IPC stream, maybe without batches.
+    Recorded(Bytes),
+}
+
+/// What is needed to plan the same query again.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Replan {
+    pub(super) statement: String,
+    /// The bound parameters as an IPC stream; empty when there are none.
+    pub(super) parameters: Bytes,
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) pins: Vec<Pin>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Body {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(string, tag = "2")]
+    query_id: String,
+    #[prost(string, tag = "3")]
+    principal: String,
+    #[prost(int64, tag = "4")]
+    expires_ms: i64,
+    #[prost(bytes = "bytes", tag = "5")]
+    schema_digest: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    recorded: Option<Bytes>,
+    #[prost(string, tag = "7")]
+    statement: String,
+    #[prost(bytes = "bytes", tag = "8")]
+    parameters: Bytes,
+    #[prost(message, repeated, tag = "9")]
+    settings: Vec<Setting>,
+    #[prost(message, repeated, tag = "10")]
+    pins: Vec<PinBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Setting {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PinBody {
+    #[prost(string, tag = "1")]
+    catalog: String,
+    #[prost(string, tag = "2")]
+    schema: String,
+    #[prost(string, tag = "3")]
+    table: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    uuid: Bytes,
+    #[prost(string, tag = "5")]
+    metadata_location: String,
+    #[prost(int64, optional, tag = "6")]
+    snapshot_id: Option<i64>,
+}
+
+/// Makes and reads tickets.
+pub(super) struct Tickets {
+    sealer: Sealer,
+    ttl: Duration,
+    bytes_max: usize,
+}
+
+impl Tickets {
+    pub(super) fn new(key: &[u8], ttl: Duration, bytes_max: usize) -> Self {
+        Self {
+            sealer: Sealer::new(key, "landfast ticket"),
+            ttl,
+            bytes_max,
+        }
+    }
+
+    /// The ticket's bytes, and when it expires.
+    pub(super) fn issue(&self, claims: &TicketClaims) -> Result<(Bytes, SystemTime), TicketError> {
+        let expires = SystemTime::now() + self.ttl;
+        let bytes = self.issue_until(claims, millis(expires));
+        if bytes.len() > self.bytes_max {
+            return Err(TicketError::TooLarge {
+                found: bytes.len(),
+                max: self.bytes_max,
+            });
+        }
+        Ok((bytes, expires))
+    }
+
+    fn issue_until(&self, claims: &TicketClaims, expires_ms: i64) -> Bytes {
+        let mut body = Body {
+            version: VERSION,
+            query_id: claims.query_id.clone(),
+            principal: claims.principal.clone(),
+            expires_ms,
+            schema_digest: claims.schema_digest.clone(),
+            ..Body::default()
+        };
+        match &claims.what {
+            Redeems::Recorded(result) => body.recorded = Some(result.clone()),
+            Redeems::Query(replan) => {
+                body.statement = replan.statement.clone();
+                body.parameters = replan.parameters.clone();
+                body.settings = replan
+                    .settings
+                    .iter()
+                    .map(|(key, value)| Setting {
+                        key: key.clone(),
+                        value: value.clone(),
+                    })
+                    .collect();
+                body.pins = replan.pins.iter().map(PinBody::from).collect();
+            }
+        }
+        let sealed = self.sealer.seal(&body.encode_to_vec());
+        TicketStatementQuery {
+            statement_handle: sealed,
+        }
+        .as_any()
+        .encode_to_vec()
+        .into()
+    }
+
+    /// What a ticket says, if we made exactly it, for this principal, and not too long ago.
+    pub(super) fn read(
+        &self,
+        ticket: &Bytes,
+        principal: &str,
+    ) -> Result<TicketClaims, TicketError> {
+        let any = Any::decode(ticket.clone()).map_err(|_| TicketError::NotOurs)?;
+        let statement: TicketStatementQuery =
+            any.unpack().ok().flatten().ok_or(TicketError::NotOurs)?;
+        // Protobuf lets one message be written in many ways; only the one we wrote is ours.
+        if statement.as_any().encode_to_vec() != ticket[..] {
+            return Err(TicketError::NotOurs);
+        }
+        let payload = self
+            .sealer
+            .open(&statement.statement_handle)
+            .ok_or(TicketError::NotOurs)?;
+        let body = Body::decode(payload).map_err(|_| TicketError::NotOurs)?;
+        if body.version != VERSION {
+            return Err(TicketError::NotOurs);
+        }
+        if body.principal != principal {
+            return Err(TicketError::OtherPrincipal);
+        }
+        if body.expires_ms < millis(SystemTime::now()) {
+            return Err(TicketError::Expired);
+        }
+        let what = match body.recorded {
+            Some(result) => Redeems::Recorded(result),
+            None => Redeems::Query(Replan {
+                statement: body.statement,
+                parameters: body.parameters,
+                settings: body
+                    .settings
+                    .into_iter()
+                    .map(|setting| (setting.key, setting.value))
+                    .collect(),
+                pins: body
+                    .pins
+                    .into_iter()
+                    .map(Pin::try_from)
+                    .collect::<Result<_, _>>()?,
+            }),
+        };
+        Ok(TicketClaims {
+            query_id: body.query_id,
+            principal: body.principal,
+            schema_digest: body.schema_digest,
+            what,
+        })
+    }
+}
+
+impl Replan {
+    /// The settings that the query was planned under.
+    pub(super) fn session_settings(
+        &self,
+    ) -> Result<SessionSettings, landfast_planner::PlannerError> {
+        SessionSettings::from_pairs(
+            self.settings
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
+        )
+    }
+}
+
+impl From<&Pin> for PinBody {
+    fn from(pin: &Pin) -> Self {
+        Self {
+            catalog: pin.table.catalog.to_string(),
+            schema: pin.table.schema.to_string(),
+            table: pin.table.table.clone(),
+            uuid: Bytes::copy_from_slice(pin.uuid.as_bytes()),
+            metadata_location: pin.metadata_location.as_str().to_owned(),
+            snapshot_id: pin.snapshot_id,
+        }
+    }
+}
+
+impl TryFrom<PinBody> for Pin {
+    type Error = TicketError;
+
+    fn try_from(body: PinBody) -> Result<Self, TicketError> {
+        let ours = |_| TicketError::NotOurs;
+        let catalog = CatalogName::new(body.catalog).map_err(ours)?;
+        let schema = SchemaName::new(body.schema).map_err(ours)?;
+        Ok(Self {
+            table: TableName::new(catalog, schema, body.table).map_err(ours)?,
+            uuid: Uuid::from_slice(&body.uuid).map_err(|_| TicketError::NotOurs)?,
+            metadata_location: CanonicalUri::new(body.metadata_location),
+            snapshot_id: body.snapshot_id,
+        })
+    }
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tickets(key: &[u8]) -> Tickets {
+        Tickets::new(key, Duration::from_secs(60), 1 << 20)
+    }
+
+    fn claims() -> TicketClaims {
+        TicketClaims {
+            query_id: "q".into(),
+            principal: "ann".into(),
+            schema_digest: Bytes::from_static(b"digest"),
+            what: Redeems::Query(Replan {
+                statement: "SELECT * FROM lake.s.t WHERE a = $1".into(),
+                parameters: Bytes::from_static(b"parameters"),
+                settings: vec![("landfast.freshness".into(), "strong".into())],
+                pins: vec![Pin {
+                    table: TableName::new(
+                        CatalogName::new("lake").unwrap(),
+                        SchemaName::new("a.b").unwrap(),
+                        "T",
+                    )
+                    .unwrap(),
+                    uuid: Uuid::nil(),
+                    metadata_location: CanonicalUri::new("gs://lake/a%3Ab/metadata.json"),
+                    snapshot_id: Some(-7),
+                }],
+            }),
+        }
+    }
+
+    #[test]
+    fn a_ticket_comes_back_as_it_was_given() {
+        let tickets = tickets(b"key");
+        let (ticket, _) = tickets.issue(&claims()).unwrap();
+        assert_eq!(tickets.read(&ticket, "ann").unwrap(), claims());
+        let recorded = TicketClaims {
+            what: Redeems::Recorded(Bytes::new()),
+            ..claims()
+        };
+        let (ticket, _) = tickets.issue(&recorded).unwrap();
+        assert_eq!(tickets.read(&ticket, "ann").unwrap(), recorded);
+    }
+
+    #[test]
+    fn another_principal_another_key_and_a_late_one_are_refused() {
+        let tickets = tickets(b"key");
+        let (ticket, _) = tickets.issue(&claims()).unwrap();
+        assert_eq!(
+            tickets.read(&ticket, "bob"),
+            Err(TicketError::OtherPrincipal)
+        );
+        assert_eq!(
+            self::tickets(b"other").read(&ticket, "ann"),
+            Err(TicketError::NotOurs)
+        );
+        let late = tickets.issue_until(&claims(), 1);
+        assert_eq!(tickets.read(&late, "ann"), Err(TicketError::Expired));
+    }
+
+    #[test]
+    fn a_ticket_larger_than_allowed_is_not_issued() {
+        let small = Tickets::new(b"key", Duration::from_secs(60), 64);
+        assert!(matches!(
+            small.issue(&claims()),
+            Err(TicketError::TooLarge { max: 64, .. })
+        ));
+    }
+
+    #[test]
+    fn a_ticket_changed_in_any_byte_is_refused() {
+        let tickets = tickets(b"key");
+        let (ticket, _) = tickets.issue(&claims()).unwrap();
+        for at in 0..ticket.len() {
+            for flip in [1, 0x20, 0x80, 0xff] {
+                let mut changed = ticket.to_vec();
+                changed[at] ^= flip;
+                assert_eq!(
+                    tickets.read(&changed.into(), "ann"),
+                    Err(TicketError::NotOurs),
+                    "byte {at}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn cut_extended_or_random_bytes_are_refused_without_a_panic(
+            cut in 0usize..200, extra in proptest::collection::vec(any::<u8>(), 1..20), random in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let tickets = tickets(b"key");
+            let (ticket, _) = tickets.issue(&claims()).unwrap();
+            let shorter = ticket.slice(..cut.min(ticket.len() - 1));
+            prop_assert!(tickets.read(&shorter, "ann").is_err());
+            let longer: Bytes = ticket.iter().copied().chain(extra).collect();
+            prop_assert!(tickets.read(&longer, "ann").is_err());
+            prop_assert!(tickets.read(&random.into(), "ann").is_err());
+        }
+    }
+}
