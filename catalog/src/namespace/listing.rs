@@ -136,14 +136,14 @@ impl Mount {
 
     fn tree_is_young(&self, age_max: Duration) -> bool {
         let now = self.clock.now();
-        let Some(namespaces) = self.namespaces.young(Age::AtMost(age_max), now) else {
+        let Some(namespaces) = self.namespaces.within(age_max, now) else {
             return false;
         };
         let tables = self.tables.lock();
         let young = |levels| {
             tables
                 .get(levels)
-                .is_some_and(|slot| slot.young(Age::AtMost(age_max), now).is_some())
+                .is_some_and(|slot| slot.within(age_max, now).is_some())
         };
         namespaces.value.iter().all(young)
     }

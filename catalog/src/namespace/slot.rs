@@ -13,6 +13,8 @@ pub(crate) struct Known<T> {
     pub(crate) value: T,
     /// When the load that gave it began: whatever was committed before then is in it.
     pub(crate) began: Instant,
+    /// Which of the slot's loads gave it, counted from 1.
+    load: u64,
 }
 
 /// How old a remembered answer may be.
@@ -41,6 +43,8 @@ struct State<T> {
     /// The last failure and when it came, until the next success.
     failed: Option<(Instant, CatalogError)>,
     generation: u64,
+    /// How many loads have begun.
+    loads: u64,
 }
 
 impl<T> Default for Slot<T> {
@@ -50,6 +54,7 @@ impl<T> Default for Slot<T> {
             expired: false,
             failed: None,
             generation: 0,
+            loads: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -69,31 +74,32 @@ impl<T: Clone> Slot<T> {
         Fut: Future<Output = Result<T>>,
     {
         let asked = clock.now();
-        if let Some(known) = self.young(age, asked) {
+        let loads = self.state.lock().loads;
+        if let Some(known) = self.young(age, asked, loads) {
             return Ok(known);
         }
         let _flight = self.flight.lock().await;
-        if let Some(known) = self.young(age, asked) {
+        if let Some(known) = self.young(age, asked, loads) {
             return Ok(known);
         }
         if let Some(error) = self.failed_since(asked) {
             return Err(error);
         }
-        let (generation, last) = {
-            let state = self.state.lock();
-            (
-                state.generation,
-                state
-                    .known
-                    .as_ref()
-                    .filter(|_| !state.expired)
-                    .map(|known| known.value.clone()),
-            )
+        let (generation, number, last) = {
+            let mut state = self.state.lock();
+            state.loads += 1;
+            let last = state.known.as_ref().filter(|_| !state.expired);
+            let last = last.map(|known| known.value.clone());
+            (state.generation, state.loads, last)
         };
         let began = clock.now();
         match load(last).await {
             Ok(value) => {
-                let known = Known { value, began };
+                let known = Known {
+                    value,
+                    began,
+                    load: number,
+                };
                 self.store(generation, known.clone());
                 Ok(known)
             }
@@ -114,11 +120,13 @@ impl<T: Clone> Slot<T> {
         }
     }
 
-    pub(crate) fn young(&self, age: Age, asked: Instant) -> Option<Known<T>> {
+    /// The answer if it is as young as asked for. A load counts as begun from now on if it isn't among the `loads` that
+    /// had begun when the caller came: numbers have no ties, as clocks do.
+    fn young(&self, age: Age, asked: Instant, loads: u64) -> Option<Known<T>> {
         let state = self.state.lock();
         let known = state.known.as_ref().filter(|_| !state.expired)?;
         let young = match age {
-            Age::FromNow => known.began >= asked,
+            Age::FromNow => known.load > loads,
             Age::AtMost(age_max) => asked.saturating_duration_since(known.began) <= age_max,
         };
         young.then(|| known.clone())
@@ -131,6 +139,11 @@ impl<T: Clone> Slot<T> {
             .as_ref()
             .filter(|(at, _)| *at >= asked)
             .map(|(_, error)| error.clone())
+    }
+
+    /// The answer if it is at most this old, without asking.
+    pub(crate) fn within(&self, age_max: Duration, now: Instant) -> Option<Known<T>> {
+        self.young(Age::AtMost(age_max), now, 0)
     }
 
     /// The last good answer, however old, expired or not.

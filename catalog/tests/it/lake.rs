@@ -233,7 +233,7 @@ impl Lake {
             match at {
                 // Added without a number of its own, kept from before, and gone: each is inherited, kept or left out.
                 0 => writer.add_file(file, -1).unwrap(),
-                _ => writer.add_existing_file(file, 1, 5, None).unwrap(),
+                _ => writer.add_existing_file(file, 1, 5, Some(5)).unwrap(),
             }
         }
         let gone = data_file(
@@ -241,7 +241,7 @@ impl Lake {
             1_000,
             shape.file_format,
         );
-        writer.add_delete_file(gone, 3, None).unwrap();
+        writer.add_delete_file(gone, 3, Some(3)).unwrap();
         let mut manifest = writer.write_manifest_file().await.unwrap();
         manifest.manifest_path = uri.to_owned();
         manifest

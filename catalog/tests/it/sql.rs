@@ -188,7 +188,8 @@ async fn a_database_without_iceberg_type_is_read_and_written_and_never_altered()
         .execute(&pool)
         .await
         .unwrap();
-    sqlx::query("INSERT INTO iceberg_tables VALUES ('default', 'shop', 'a_view', 'gs://lake/v', NULL, 'VIEW')")
+    sqlx::query("INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type) \
+         VALUES ('default', 'shop', 'a_view', 'gs://lake/v', 'VIEW')")
         .execute(&pool)
         .await
         .unwrap();
