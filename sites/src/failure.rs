@@ -133,8 +133,8 @@ pub(crate) fn safe_text(error: &object_store::Error) -> String {
         }
         .to_owned();
     }
-    if let Some(io) = find::<std::io::Error>(error) {
-        return format!("{}", io.kind());
+    if let Some(kind) = io_kind(error) {
+        return kind.to_string();
     }
     match error {
         E::NotFound { .. } => "no such object".into(),
@@ -145,6 +145,11 @@ pub(crate) fn safe_text(error: &object_store::Error) -> String {
         E::NotImplemented { operation, .. } => format!("the store cannot do {operation}"),
         _ => "the store's answer is not what was asked for".into(),
     }
+}
+
+/// What the operating system said, where it did.
+pub(crate) fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
+    find::<std::io::Error>(error).map(std::io::Error::kind)
 }
 
 fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {

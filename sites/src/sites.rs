@@ -142,6 +142,12 @@ impl Sites {
         }
     }
 
+    /// A site's store in words: its kind and address, never a credential.
+    pub fn store_of(&self, site: &SiteId) -> Result<String, SitesError> {
+        let index = self.shared.index(site)?;
+        Ok(self.shared.sites[index].stores.describe())
+    }
+
     /// The site of record of a file.
     pub fn origin_of(&self, uri: &CanonicalUri) -> Result<SiteId, SitesError> {
         self.shared

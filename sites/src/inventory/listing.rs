@@ -53,7 +53,7 @@ impl Lister {
         roots: &Arc<Roots>,
         watched: &Arc<Watched>,
     ) {
-        if watched.has_tasks() {
+        if !watched.is_started_now() {
             return;
         }
         for at in 0..watched.sites.len() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -27,6 +27,7 @@ pub(super) struct Watched {
     pub(super) sites: Vec<AtSite>,
     /// When it was last asked about, on the clock of [`Roots`].
     used: AtomicU64,
+    started: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -88,6 +89,7 @@ impl Watched {
             key,
             sites,
             used: AtomicU64::new(0),
+            started: AtomicBool::new(false),
             tasks: Mutex::default(),
         })
     }
@@ -139,8 +141,9 @@ impl Watched {
         self.sites.iter().map(one).collect()
     }
 
-    pub(super) fn has_tasks(&self) -> bool {
-        !self.tasks.lock().is_empty()
+    /// `true` for the first caller, whose business it is to start the listing.
+    pub(super) fn is_started_now(&self) -> bool {
+        !self.started.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn adopt(&self, task: AbortHandle) {

@@ -253,6 +253,57 @@ async fn a_route_without_the_origin_gets_it_as_its_last_resort() {
 }
 
 #[tokio::test]
+async fn whatever_the_route_every_site_is_asked_once_at_most_in_its_order_and_the_origin_surely() {
+    let names = ["dc-east", "dc-west", "gcp"];
+    let mut routes: Vec<Vec<&str>> = vec![vec![]];
+    for _ in 0..names.len() {
+        let longer = routes
+            .iter()
+            .flat_map(|route| names.map(|name| [route.as_slice(), &[name]].concat()));
+        routes.extend(longer.collect::<Vec<_>>());
+    }
+    for names in routes {
+        let world = world();
+        let order = route(&names);
+        let error = world
+            .sites
+            .read_whole(&file(URI, 10), &order, DATA, &ReadLog::new())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), SitesErrorKind::NotFound, "{names:?}");
+        for (name, store) in &world.stores {
+            let asked = order.sites().contains(&site(name)) || *name == "gcp";
+            assert_eq!(store.gets(), usize::from(asked), "{name} of {names:?}");
+        }
+        let log = ReadLog::new();
+        let world = filled(&["dc-east", "dc-west", "gcp"]).await;
+        read(&world, &names, &log).await.unwrap();
+        let first = order.first().cloned().unwrap_or_else(|| site("gcp"));
+        assert_eq!(
+            log.snapshot().iter().map(|r| &r.site).collect::<Vec<_>>(),
+            [&first],
+            "{names:?}"
+        );
+    }
+}
+
+#[test]
+fn reads_can_be_sent_to_other_threads() {
+    fn sent<T: Send>(_: &T) {}
+    let world = world();
+    let (id, route, log) = (file(URI, 1), route(&[]), ReadLog::new());
+    sent(&world.sites.read_ranges(&id, &route, &[], DATA, &log));
+    sent(&world.sites.read_suffix(&id, &route, 1, DATA, &log));
+    sent(
+        &world
+            .sites
+            .read_accepted(&id.uri, &route, &log, |_| Ok::<_, String>(())),
+    );
+    sent(&world.sites.list(&site("gcp"), &id.uri, 1));
+    sent(&world.sites.inventory().refresh(&id.uri));
+}
+
+#[tokio::test]
 async fn a_site_that_keeps_failing_is_tried_last_and_not_never() {
     let world = filled(&["gcp", "dc-east"]).await;
     let east = &world.stores["dc-east"];

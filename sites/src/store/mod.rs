@@ -108,9 +108,11 @@ fn retry(timeouts: Timeouts) -> RetryConfig {
     }
 }
 
+/// A builder's own words are shown: they speak of the configuration, and hold neither keys nor what a store answered.
 fn cannot_open(site: &SiteId, what: &str, error: &object_store::Error) -> SitesError {
-    SitesError::config(format!(
-        "site `{site}`: {what} cannot be opened: {}",
-        crate::failure::safe_text(error)
-    ))
+    let why = match crate::failure::io_kind(error) {
+        Some(kind) => kind.to_string(),
+        None => error.to_string(),
+    };
+    SitesError::config(format!("site `{site}`: {what} cannot be opened: {why}"))
 }
