@@ -20,13 +20,16 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::credentials::GoogleCredential;
 use crate::error::SitesError;
 use crate::id::{CanonicalUri, FileId, SiteId};
 use crate::inventory::InventoryLimits;
 use crate::link::{Link, LinkSpec};
 use crate::route::Route;
 use crate::sites::Sites;
-use crate::spec::{FileSpec, Holdings, MappingSpec, SiteSpec, SitesSpec, StoreSpec, Timeouts};
+use crate::spec::{
+    FileSpec, GcsSpec, Holdings, MappingSpec, SiteSpec, SitesSpec, StoreSpec, Timeouts,
+};
 use crate::store::Opener;
 
 /// What a store does instead of answering.
@@ -335,6 +338,12 @@ impl World {
                 mappings.extend(setting.more.clone());
             }
             let mut spec = site_spec(name, mappings, holdings);
+            // Rules must think of buckets; the store itself is given apart.
+            spec.store = StoreSpec::Gcs(GcsSpec {
+                endpoint: None,
+                credential: GoogleCredential::Anonymous,
+                user_project: None,
+            });
             if setting.hasty.contains(&name) {
                 spec.timeouts.request = Duration::from_millis(50);
             }
