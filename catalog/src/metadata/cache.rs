@@ -102,6 +102,8 @@ impl MetadataCache {
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
+        // Counts lag behind until pending work is done; work that would have to wait is left for the next time.
+        let _ = self.entries.run_pending_tasks().now_or_never();
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),

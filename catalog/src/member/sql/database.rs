@@ -274,13 +274,29 @@ fn options(url: &str) -> Result<Options, String> {
             })
         }
         "postgres" | "postgresql" => {
-            let options = PgConnectOptions::from_str(&format!("postgres:{rest}"))
-                .map_err(|_| "its PostgreSQL url can't be right: it looks like postgres://user:password@host/database")?;
+            let options = PgConnectOptions::from_str(&format!("postgres:{}", with_host(rest))).map_err(|_| {
+                "its PostgreSQL url can't be right: it looks like postgres://user:password@host/database"
+            })?;
             Ok(Options::Postgres(Box::new(options)))
         }
         other => Err(format!(
             "its database url begins with {other:?}: sqlite and postgres are supported"
         )),
+    }
+}
+
+/// Names a host where libpq's form leaves it out (`postgres://user@/db?host=/run/postgresql`): URLs with a user must have
+/// one, and the query's own wins.
+fn with_host(rest: &str) -> String {
+    let end = rest
+        .get(2..)
+        .and_then(|authority| authority.find('/'))
+        .map(|at| at + 2);
+    match end.map(|end| rest.split_at(end)) {
+        Some((authority, path)) if authority.ends_with('@') => {
+            format!("{authority}localhost{path}")
+        }
+        _ => rest.to_owned(),
     }
 }
 
@@ -317,6 +333,7 @@ mod tests {
             "postgres://u:p@h/d",
             "postgresql://u:p@h/d",
             "postgresql+psycopg2://u:p@h:5432/d",
+            "postgresql://postgres:@/postgres?host=/tmp/socket",
         ] {
             assert!(matches!(options(url), Ok(Options::Postgres(_))), "{url}");
         }
