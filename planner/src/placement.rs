@@ -149,3 +149,6 @@ impl<'a> Ranked<'a> {
             .then(self.site.cmp(other.site))
     }
 }
+
+#[cfg(test)]
+mod tests;

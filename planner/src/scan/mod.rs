@@ -22,6 +22,9 @@ mod split;
 mod statistics;
 mod summary;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

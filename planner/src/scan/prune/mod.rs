@@ -8,6 +8,9 @@ mod compile;
 mod project;
 mod question;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,0 +1,133 @@
+//! Manifests left out by their partition summaries.
+
+use datafusion::logical_expr::{Expr, col, lit};
+use iceberg::spec::{Datum, FieldSummary, TableMetadata};
+use landfast_catalog::ManifestSummary;
+use landfast_sites::{CanonicalUri, FileId};
+
+use super::Pruner;
+use crate::scan::tests::lake;
+
+fn table() -> TableMetadata {
+    let columns = vec![
+        lake::column(1, "n", "long"),
+        lake::column(2, "s", "string"),
+        lake::column(3, "x", "double"),
+    ];
+    let spec: &[(i32, &str, &str)] = &[
+        (1, "n", "identity"),
+        (2, "s", "truncate[2]"),
+        (3, "x", "identity"),
+    ];
+    serde_json::from_value(lake::metadata(columns, &[spec, &[]])).unwrap()
+}
+
+fn summary(
+    bounds: Option<(Datum, Datum)>,
+    contains_null: bool,
+    contains_nan: Option<bool>,
+) -> FieldSummary {
+    let (lower, upper) = bounds.unzip();
+    FieldSummary {
+        contains_null,
+        contains_nan,
+        lower_bound: lower.map(|bound| bound.to_bytes().unwrap()),
+        upper_bound: upper.map(|bound| bound.to_bytes().unwrap()),
+    }
+}
+
+fn manifest(fields: Vec<FieldSummary>) -> ManifestSummary {
+    let mut manifest =
+        ManifestSummary::new(FileId::new(CanonicalUri::new("gs://lake/m.avro"), None), 0);
+    manifest.partitions = Some(fields.into());
+    manifest
+}
+
+fn keeps(filter: Expr, manifest: &ManifestSummary) -> bool {
+    Pruner::new(&table(), &[filter]).keeps_manifest(manifest)
+}
+
+#[test]
+fn a_manifest_is_kept_while_its_summaries_allow_a_row() {
+    let numbers = summary(Some((Datum::long(10), Datum::long(20))), false, Some(false));
+    let texts = summary(
+        Some((Datum::string("ba"), Datum::string("ca"))),
+        true,
+        Some(false),
+    );
+    let floats = summary(
+        Some((Datum::double(1.0), Datum::double(2.0))),
+        false,
+        Some(true),
+    );
+    let manifest = manifest(vec![numbers, texts, floats]);
+    for (filter, kept) in [
+        (col("n").eq(lit(10_i64)), true),
+        (col("n").eq(lit(9_i64)), false),
+        (col("n").gt(lit(20_i64)), false),
+        (col("n").is_null(), false),
+        (col("s").eq(lit("banana")), true),
+        (col("s").gt(lit("cab")), true),
+        (col("s").gt(lit("cb")), false),
+        (col("s").is_null(), true),
+        (col("x").gt(lit(5.0_f64)), true),
+        (col("x").lt(lit(0.5_f64)), false),
+        (col("n").eq(lit(9_i64)).or(col("s").eq(lit("banana"))), true),
+        (
+            col("n").eq(lit(9_i64)).and(col("s").eq(lit("banana"))),
+            false,
+        ),
+        (col("missing").eq(lit(1_i64)), true),
+    ] {
+        assert_eq!(keeps(filter.clone(), &manifest), kept, "{filter}");
+    }
+}
+
+#[test]
+fn a_manifest_of_null_partitions_is_kept_for_null_alone() {
+    let only_null = || summary(None, true, Some(false));
+    let manifest = manifest(vec![only_null(), only_null(), only_null()]);
+    assert!(keeps(col("n").is_null(), &manifest));
+    assert!(!keeps(col("n").eq(lit(1_i64)), &manifest));
+    assert!(!keeps(col("n").is_not_null(), &manifest));
+}
+
+#[test]
+fn what_a_manifest_does_not_say_keeps_it() {
+    let unsure = manifest(vec![
+        summary(None, true, None),
+        summary(None, true, None),
+        summary(None, true, None),
+    ]);
+    assert!(keeps(col("n").eq(lit(1_i64)), &unsure));
+    let mut silent = manifest(vec![]);
+    assert!(keeps(col("n").eq(lit(1_i64)), &silent));
+    silent.partitions = None;
+    assert!(keeps(col("n").eq(lit(1_i64)), &silent));
+    silent.spec_id = 99;
+    assert!(keeps(col("n").eq(lit(1_i64)), &silent));
+}
+
+#[test]
+fn only_partitions_of_every_spec_decide_a_filter() {
+    let table = table();
+    let decides = |filter: Expr, specs: &[i32]| Pruner::decides(&table, &filter, specs);
+    assert!(decides(col("n").gt(lit(1_i64)), &[0]));
+    assert!(
+        !decides(col("n").gt(lit(1_i64)), &[0, 1]),
+        "files of the unpartitioned spec are not decided"
+    );
+    assert!(
+        !decides(col("s").eq(lit("a")), &[0]),
+        "a truncated value is not the value"
+    );
+    assert!(
+        !decides(col("x").gt(lit(1.0_f64)), &[0]),
+        "zeros and NaN are not told apart exactly"
+    );
+    assert!(!decides(
+        col("n").gt(lit(1_i64)).and(col("s").eq(lit("a"))),
+        &[0]
+    ));
+    assert!(!decides((col("n") % lit(2_i64)).eq(lit(0_i64)), &[0]));
+}
