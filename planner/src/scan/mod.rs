@@ -9,6 +9,7 @@
 
 mod cast;
 mod columns;
+mod files;
 mod filters;
 mod footers;
 mod mapping;

@@ -13,7 +13,7 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::Result;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use iceberg::spec::{Datum, Literal, PrimitiveLiteral, Struct, TableMetadata};
+use iceberg::spec::{Datum, Literal, Struct, TableMetadata};
 use landfast_catalog::{
     CatalogName, ColumnMetrics, DataFile, ManifestFiles, SchemaName, SnapshotFiles, TableName,
     TableSnapshot,
@@ -413,10 +413,6 @@ pub(super) fn set(file: &mut DataFile, id: i32, change: impl FnOnce(&mut ColumnM
             .find(|column| column.field_id == id)
             .unwrap(),
     );
-}
-
-pub(super) fn long(value: i64) -> Option<PrimitiveLiteral> {
-    Some(PrimitiveLiteral::Long(value))
 }
 
 pub(super) fn remove(path: &Path) {
