@@ -92,7 +92,11 @@ fn classify_other(error: &object_store::Error, text: String) -> Failure {
         };
     }
     if let Some(status) = http_status(error) {
+        // Listings have no error of their own for these.
         return match status {
+            401 => Failure::Unauthenticated(text),
+            403 => Failure::Denied(text),
+            404 => Failure::Missing,
             408 | 429 | 500..=599 => Failure::Unreachable(text),
             _ => Failure::Broken(text),
         };
@@ -192,6 +196,19 @@ mod tests {
             failure.to_string(),
             "the store answered with HTTP status 503"
         );
+    }
+
+    #[test]
+    fn a_listing_that_is_refused_is_told_from_one_that_fails() {
+        let refused = |status: u16| {
+            Failure::from(generic(&format!(
+                "Server returned non-2xx status code: {status} No: x"
+            )))
+        };
+        assert!(matches!(refused(401), Failure::Unauthenticated(_)));
+        assert!(matches!(refused(403), Failure::Denied(_)));
+        assert!(matches!(refused(404), Failure::Missing));
+        assert!(matches!(refused(416), Failure::Broken(_)));
     }
 
     #[test]

@@ -110,9 +110,15 @@ fn retry(timeouts: Timeouts) -> RetryConfig {
 
 /// A builder's own words are shown: they speak of the configuration, and hold neither keys nor what a store answered.
 fn cannot_open(site: &SiteId, what: &str, error: &object_store::Error) -> SitesError {
-    let why = match crate::failure::io_kind(error) {
-        Some(kind) => kind.to_string(),
-        None => error.to_string(),
+    let why = match (crate::failure::io_kind(error), error) {
+        (Some(kind), _) => kind.to_string(),
+        (None, object_store::Error::Generic { source, .. }) => source.to_string(),
+        (None, error) => error.to_string(),
+    };
+    // The base64 decoder would show the character that it stumbled over.
+    let why = match why.split_once("Invalid Access Key") {
+        Some(_) => "the access key is no base64".to_owned(),
+        None => why,
     };
     SitesError::config(format!("site `{site}`: {what} cannot be opened: {why}"))
 }
