@@ -166,18 +166,16 @@ impl Parts {
     }
 }
 
-/// The directory that Cargo builds into, found from the running binary.
+/// The directory that Cargo builds into, found from the running binary: `target/debug/x` or `target/debug/deps/x`.
 ///
 /// # Errors
-/// When the running binary is in no target directory.
+/// When the running binary lies elsewhere.
 pub fn target_dir() -> Result<PathBuf> {
     let binary = std::env::current_exe().context("find the running binary")?;
-    let found = binary
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").is_file());
-    found
-        .map(Path::to_path_buf)
-        .ok_or_else(|| anyhow!("{} is in no Cargo target directory", binary.display()))
+    let beside = binary.parent().filter(|dir| dir.ends_with("deps"));
+    let profile = beside.unwrap_or(&binary).parent();
+    let found = profile.and_then(Path::parent).map(Path::to_path_buf);
+    found.ok_or_else(|| anyhow!("{} is in no Cargo target directory", binary.display()))
 }
 
 fn lock(root: &Path) -> Result<File> {
