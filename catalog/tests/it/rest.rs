@@ -591,6 +591,7 @@ async fn tables_are_registered_and_dropped_without_purging() {
                 Reply::ok(json!({"identifiers": [{"name": "orders"}]}))
             }
             ("GET", "/v1/namespaces") => Reply::ok(json!({"namespaces": [["shop"]]})),
+            ("GET", "/v1/namespaces/shop") => Reply::ok(json!({"namespace": ["shop"]})),
             _ => return None,
         })
     })

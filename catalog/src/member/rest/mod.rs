@@ -220,6 +220,9 @@ impl Member for RestMember {
         metadata_location: &CanonicalUri,
     ) -> Result<()> {
         let joined = self.client.joined(levels).await?;
+        // Not every server refuses to register into a namespace that doesn't exist.
+        let schema = Request::new(Method::GET, &["namespaces", &joined]);
+        self.client.send(schema, Subject::Schema(levels)).await?;
         let body = json!({ "name": table.table, "metadata-location": metadata_location.as_str() });
         let request = Request::new(Method::POST, &["namespaces", &joined, "register"]).body(body);
         self.client
