@@ -1,6 +1,7 @@
 //! The data files: rows are generated batch by batch and written at once, each to the file of its partition.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -82,13 +83,14 @@ fn by_month(
         for (month, indices) in rows_by_month(&batch, column) {
             let share = take_record_batch(&batch, &UInt32Array::from(indices))
                 .map_err(|e| LakeError::Spec(e.to_string()))?;
-            if !open.contains_key(&month) {
-                let name = format!("data/{column}_month={}/00000", month_name(month));
-                open.insert(month, OpenFile::create(spec, plan, &name, Some(month))?);
-            }
-            if let Some(file) = open.get_mut(&month) {
-                file.write(&share)?;
-            }
+            let file = match open.entry(month) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let name = format!("data/{column}_month={}/00000", month_name(month));
+                    entry.insert(OpenFile::create(spec, plan, &name, Some(month))?)
+                }
+            };
+            file.write(&share)?;
         }
         progress(Progress {
             table,
