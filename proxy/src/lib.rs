@@ -8,19 +8,26 @@
 //! - One place maps errors to gRPC status codes.
 //! - Nothing is served without TLS and authentication, except on a loopback address by request.
 
+mod admin;
+pub mod auth;
+pub mod cli;
 pub mod client;
+pub mod config;
 pub mod demo;
+pub mod error;
+pub mod flight;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod queries;
+pub mod serve;
+pub mod session;
+pub mod system;
+
+pub use error::{ProxyError, ProxyErrorKind};
 
 /// Chooses the process's cryptography for TLS, once; every later call changes nothing.
 pub fn install_crypto() {
     // An error means that one is installed already, by us or by a program that embeds this crate.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
-
-pub mod auth;
-pub mod flight;
-pub mod limits;
-pub mod metrics;
-pub mod queries;
-pub mod session;
-pub mod system;

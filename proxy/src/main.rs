@@ -1,3 +1,5 @@
 //! The `landfast` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    landfast_proxy::cli::main(std::env::args_os())
+}
