@@ -101,6 +101,11 @@ struct Object<'a> {
 
 impl Object<'_> {
     async fn ranges(&self, ranges: &[Range<u64>], gap_bytes: u64) -> Result<Taken, Failure> {
+        let gap_bytes = match self.site.stores.is_directory() {
+            // In an open file a seek costs less than nearly any gap.
+            true => coalesce::GAP_BYTES_MIN,
+            false => gap_bytes,
+        };
         let requests = coalesce::requests(ranges, gap_bytes);
         let bodies: Vec<Body> = if self.site.stores.is_directory() {
             self.read_file(&requests).await?

@@ -14,7 +14,7 @@ use crate::link::Link;
 pub(crate) const REQUEST_BYTES_MAX: u64 = 8 << 20;
 
 /// Gaps up to this many bytes are always read through: a request costs more than they do, on any link.
-const GAP_BYTES_MIN: u64 = 16 << 10;
+pub(crate) const GAP_BYTES_MIN: u64 = 16 << 10;
 
 /// Gaps of more than this are never read through: discarded bytes are paid for.
 const GAP_BYTES_MAX: u64 = 1 << 20;

@@ -43,12 +43,19 @@ struct Built {
 }
 
 pub(super) fn application_default(scopes: &[&str]) -> Result<Arc<dyn GoogleTokens>, SitesError> {
+    let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
+    default_at(named, scopes)
+}
+
+fn default_at(
+    named: Option<PathBuf>,
+    scopes: &[&str],
+) -> Result<Arc<dyn GoogleTokens>, SitesError> {
     // A service account's key is no other key for being found this way: its token_uri counts.
-    if let Some(path) = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
-        let path = PathBuf::from(path);
-        if kind_of(&path)?.as_deref() == Some("service_account") {
-            return service_account::from_file(&path, scopes);
-        }
+    if let Some(path) = named
+        && kind_of(&path)?.as_deref() == Some("service_account")
+    {
+        return service_account::from_file(&path, scopes);
     }
     Ok(Library::tokens(Source::ApplicationDefault, scopes))
 }
@@ -178,3 +185,6 @@ fn kind_of(path: &Path) -> Result<Option<String>, SitesError> {
     let json = read_json(path)?;
     Ok(json.get("type").and_then(Value::as_str).map(str::to_owned))
 }
+
+#[cfg(test)]
+mod tests;
