@@ -1,1 +1,9 @@
+//! The engine over a SQLite catalog and a directory: tables without rows, and rows from `landfast.system`.
 
+mod commands;
+mod explains;
+mod lake;
+mod listings;
+mod named;
+mod prepared;
+mod queries;

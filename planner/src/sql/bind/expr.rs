@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ExcludeSelectItem, Expr, Ident, LambdaFunction, ObjectName, Query, VisitMut,
-    VisitorMut, WildcardAdditionalOptions,
+    AccessExpr, ExcludeSelectItem, Expr, Ident, ObjectName, Query, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use super::scope::{Column, Columns, Found, Scope, Withs, fits, shown};
@@ -324,10 +324,6 @@ impl VisitorMut for Walker<'_, '_, '_, '_> {
                 keep_fields(access_chain);
                 Ok(())
             }
-            Expr::Lambda(lambda) => {
-                keep_parameters(lambda);
-                Ok(())
-            }
             _ => Ok(()),
         };
         match bound {
@@ -344,26 +340,4 @@ fn keep_fields(chain: &mut [AccessExpr]) {
             ident.quote_style = Some('"');
         }
     }
-}
-
-/// A lambda's parameters hide columns of the same name.
-fn keep_parameters(lambda: &mut LambdaFunction) {
-    struct Keep<'p>(&'p [String]);
-    impl VisitorMut for Keep<'_> {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let Expr::Identifier(ident) = expr
-                && let Some(name) = self.0.iter().find(|name| fits(ident, name))
-            {
-                *ident = exact(ident, name);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let names: Vec<String> = lambda
-        .params
-        .iter()
-        .map(|parameter| parameter.name.value.clone())
-        .collect();
-    let _ = lambda.body.visit(&mut Keep(&names));
 }

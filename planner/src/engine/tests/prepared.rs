@@ -1,0 +1,226 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, NullArray, RecordBatch, StringArray,
+};
+
+use super::lake::{Lake, shape};
+use crate::ErrorKind;
+
+fn row(values: Vec<ArrayRef>) -> RecordBatch {
+    let names: Vec<String> = (1..=values.len()).map(|n| format!("${n}")).collect();
+    RecordBatch::try_from_iter_with_nullable(
+        names
+            .into_iter()
+            .zip(values)
+            .map(|(name, value)| (name, value, true)),
+    )
+    .unwrap()
+}
+
+fn long(value: i64) -> ArrayRef {
+    Arc::new(Int64Array::from(vec![value]))
+}
+
+fn text(value: &str) -> ArrayRef {
+    Arc::new(StringArray::from(vec![value]))
+}
+
+#[tokio::test]
+async fn a_parameters_type_follows_from_what_it_stands_beside() {
+    let lake = Lake::new().await;
+    for (statement, types) in [
+        ("SELECT * FROM orders WHERE o_orderkey = ?", vec!["Int64"]),
+        (
+            "SELECT * FROM orders WHERE o_total BETWEEN ? AND ?",
+            vec!["Decimal128(15, 2)", "Decimal128(15, 2)"],
+        ),
+        (
+            "SELECT * FROM orders WHERE o_orderkey IN (?, 2, ?)",
+            vec!["Int64", "Int64"],
+        ),
+        (
+            "SELECT * FROM orders WHERE o_comment LIKE ? AND o_orderkey > $1",
+            vec![],
+        ),
+        ("SELECT * FROM orders WHERE o_comment LIKE ?", vec!["Utf8"]),
+        (
+            "SELECT * FROM orders LIMIT ? OFFSET ?",
+            vec!["Int64", "Int64"],
+        ),
+        (
+            "SELECT CAST(? AS date), ?::double",
+            vec!["Date32", "Float64"],
+        ),
+        ("SELECT upper(?)", vec!["Utf8"]),
+        ("SELECT abs(?)", vec!["Float64"]),
+        ("SELECT ?", vec!["Utf8"]),
+        (
+            "SELECT * FROM spark WHERE shipdate >= $2 AND linenumber < $1",
+            vec!["Int32", "Date32"],
+        ),
+        (
+            "SELECT * FROM orders WHERE EXISTS (SELECT 1 FROM spark WHERE orderkey = ?)",
+            vec!["Int64"],
+        ),
+        (
+            "EXPLAIN SELECT * FROM orders WHERE o_orderkey = ?",
+            vec!["Int64"],
+        ),
+    ] {
+        match lake.describe(statement).await {
+            Ok(described) => {
+                let found: Vec<String> = described
+                    .parameters
+                    .fields()
+                    .iter()
+                    .map(|field| field.data_type().to_string())
+                    .collect();
+                assert_eq!(found, types, "{statement}");
+                assert!(
+                    described
+                        .parameters
+                        .fields()
+                        .iter()
+                        .all(|field| field.is_nullable())
+                );
+            }
+            Err(error) => assert!(types.is_empty(), "{statement}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn parameters_come_in_the_order_of_their_numbers() {
+    let lake = Lake::new().await;
+    let sum = (1..=11)
+        .map(|n| format!("${n}::bigint"))
+        .rev()
+        .collect::<Vec<_>>()
+        .join(" || ',' || ");
+    let described = lake.describe(&format!("SELECT {sum}")).await.unwrap();
+    let names: Vec<&str> = described
+        .parameters
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11"
+        ]
+    );
+    let rows = lake
+        .bound(&format!("SELECT {sum}"), &row((1..=11).map(long).collect()))
+        .await;
+    assert_eq!(rows, ["11,10,9,8,7,6,5,4,3,2,1"]);
+}
+
+#[tokio::test]
+async fn bound_values_are_used_as_if_they_had_been_written() {
+    let lake = Lake::new().await;
+    let numbers = "landfast.system.numbers";
+    let at_least = format!("SELECT n FROM {numbers} WHERE n >= ? ORDER BY n");
+    assert_eq!(lake.bound(&at_least, &row(vec![long(8)])).await, ["8", "9"]);
+    assert_eq!(
+        lake.bound(&at_least, &row(vec![Arc::new(Int32Array::from(vec![9]))]))
+            .await,
+        ["9"]
+    );
+    assert_eq!(
+        lake.bound(&at_least, &row(vec![text("9")])).await,
+        ["9"],
+        "a text that is a number"
+    );
+    assert_eq!(
+        lake.bound(
+            &at_least,
+            &row(vec![Arc::new(Float64Array::from(vec![7.5]))])
+        )
+        .await,
+        ["8", "9"],
+        "a number that the type can't hold is not rounded"
+    );
+    assert_eq!(
+        lake.bound(
+            &format!("SELECT n FROM {numbers} WHERE even = $2 AND n < $1 ORDER BY n"),
+            &row(vec![long(4), text("yes")])
+        )
+        .await,
+        ["0", "2"]
+    );
+    assert_eq!(
+        lake.bound(
+            &format!("SELECT n FROM {numbers} ORDER BY n LIMIT ? OFFSET ?"),
+            &row(vec![long(2), long(3)])
+        )
+        .await,
+        ["3", "4"]
+    );
+    assert_eq!(
+        lake.bound("SELECT ?, upper(?)", &row(vec![long(7), text("x")]))
+            .await,
+        ["7|X"]
+    );
+}
+
+#[tokio::test]
+async fn null_binds_to_every_type() {
+    let lake = Lake::new().await;
+    let null = || -> ArrayRef { Arc::new(NullArray::new(1)) };
+    assert_eq!(
+        lake.bound("SELECT ? IS NULL, ?::int + 1", &row(vec![null(), null()]))
+            .await,
+        ["true|"]
+    );
+    assert_eq!(
+        lake.bound(
+            "SELECT count(*) FROM landfast.system.numbers WHERE n = ?",
+            &row(vec![null()])
+        )
+        .await,
+        ["0"]
+    );
+    let unbound: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>]));
+    assert_eq!(
+        lake.bound("SELECT coalesce(?, 'none')", &row(vec![unbound]))
+            .await,
+        ["none"]
+    );
+}
+
+#[tokio::test]
+async fn the_schema_does_not_depend_on_what_is_bound() {
+    let lake = Lake::new().await;
+    let statement = "SELECT ? AS a, n + ? AS b FROM landfast.system.numbers LIMIT 1";
+    let described = lake.describe(statement).await.unwrap();
+    assert_eq!(shape(&described.schema), ["a:Utf8?", "b:Int64?"]);
+    for values in [
+        vec![text("x"), long(1)],
+        vec![long(1), Arc::new(Int32Array::from(vec![1])) as ArrayRef],
+    ] {
+        let planned = lake.plan(statement, Some(&row(values)), &[]).await.unwrap();
+        assert_eq!(planned.schema(), described.schema);
+    }
+}
+
+#[tokio::test]
+async fn wrong_bindings_are_refused() {
+    let lake = Lake::new().await;
+    let statement = "SELECT n FROM landfast.system.numbers WHERE n = ?";
+    for bad in [
+        row(vec![]),
+        row(vec![long(1), long(2)]),
+        row(vec![text("x")]),
+    ] {
+        let error = lake.plan(statement, Some(&bad), &[]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
+    let error = lake.plan(statement, None, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("1 parameters"), "{error}");
+    let two =
+        RecordBatch::try_from_iter([("$1", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])
+            .unwrap();
+    assert!(lake.plan(statement, Some(&two), &[]).await.is_err());
+}

@@ -1,0 +1,183 @@
+use futures::TryStreamExt;
+
+use super::lake::{Lake, shape};
+use crate::ErrorKind;
+
+#[tokio::test]
+async fn queries_give_their_rows_with_one_schema_on_every_path() {
+    let lake = Lake::new().await;
+    assert_eq!(lake.rows("SELECT 1").await, ["1"]);
+    assert_eq!(lake.rows("VALUES (1, 'a'), (2, NULL)").await, ["1|a", "2|"]);
+    assert_eq!(
+        lake.rows("SELECT count(*), max(o_total) FROM orders").await,
+        ["0|"]
+    );
+    assert_eq!(
+        lake.rows("SELECT even, sum(n) AS S, count(*) FROM landfast.system.numbers GROUP BY EVEN ORDER BY s").await,
+        ["yes|20|5", "no|25|5"]
+    );
+    assert_eq!(
+        lake.rows("SELECT a.n FROM landfast.system.numbers a JOIN landfast.system.numbers b USING (N) WHERE n > 8").await,
+        ["9"]
+    );
+    assert_eq!(
+        lake.rows("SELECT n FROM landfast.system.numbers ORDER BY n DESC FETCH FIRST 2 ROWS ONLY")
+            .await,
+        ["9", "8"]
+    );
+    assert_eq!(
+        lake.rows("SELECT principal FROM landfast.system.whoami")
+            .await,
+        ["ada"]
+    );
+    assert_eq!(
+        lake.rows("SELECT sum(value) FROM generate_series(1, 4)")
+            .await,
+        ["10"]
+    );
+    assert_eq!(
+        lake.rows("SELECT x FROM unnest([3, 4]) AS u(x) ORDER BY X")
+            .await,
+        ["3", "4"]
+    );
+    assert_eq!(
+        lake.rows("WITH RECURSIVE f(N, M) AS (SELECT 1, 1 UNION ALL SELECT n + 1, m * (n + 1) FROM f WHERE n < 5) SELECT max(M) FROM f")
+            .await,
+        ["120"]
+    );
+    assert_eq!(
+        lake.rows(
+            "SELECT n FROM landfast.system.numbers o WHERE n = (SELECT max(i.n) FROM landfast.system.numbers i WHERE i.even = o.even) ORDER BY 1"
+        )
+        .await,
+        ["8", "9"]
+    );
+    assert_eq!(
+        lake.rows("SELECT 1 WHERE EXISTS (SELECT 1 FROM orders)")
+            .await,
+        [] as [&str; 0]
+    );
+}
+
+#[tokio::test]
+async fn nullability_and_types_are_stable_and_dictionaries_are_values() {
+    let lake = Lake::new().await;
+    let described = lake
+        .describe("SELECT count(*) AS c, max(o_orderkey) AS m, arrow_cast('x', 'Dictionary(Int32, Utf8)') AS d, o_orderkey FROM orders GROUP BY o_orderkey")
+        .await
+        .unwrap();
+    assert_eq!(
+        shape(&described.schema),
+        ["c:Int64", "m:Int64?", "d:Utf8", "o_orderkey:Int64"]
+    );
+    assert!(
+        described
+            .schema
+            .fields()
+            .iter()
+            .all(|field| field.metadata().is_empty())
+    );
+    assert_eq!(
+        lake.rows("SELECT arrow_cast('x', 'Dictionary(Int32, Utf8)')")
+            .await,
+        ["x"]
+    );
+    let union = lake
+        .describe("SELECT 1::int AS x UNION ALL SELECT 2::bigint")
+        .await
+        .unwrap();
+    assert_eq!(shape(&union.schema), ["x:Int64"]);
+}
+
+#[tokio::test]
+async fn a_plan_runs_once() {
+    let lake = Lake::new().await;
+    let planned = lake
+        .plan("SELECT n FROM landfast.system.numbers", None, &[])
+        .await
+        .unwrap();
+    let rows: usize = planned
+        .execute()
+        .unwrap()
+        .map_ok(|batch| batch.num_rows())
+        .try_fold(0, |a, b| async move { Ok(a + b) })
+        .await
+        .unwrap();
+    assert_eq!(rows, 10);
+    assert_eq!(planned.execute().err().unwrap().kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_query_that_needs_more_memory_than_there_is_fails_by_that_name() {
+    let lake = Lake::empty(|spec| spec.memory_limit_bytes = 100_000).await;
+    let error = lake
+        .error(
+            "SELECT value, count(*) FROM generate_series(1, 1000000) GROUP BY value ORDER BY value",
+        )
+        .await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    assert_eq!(
+        lake.engine.memory_used(),
+        0,
+        "what failed has given everything back"
+    );
+}
+
+#[tokio::test]
+async fn a_query_that_may_spill_finishes_within_its_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::empty(|spec| {
+        spec.memory_limit_bytes = 24 << 20;
+        spec.spill_dir = Some(dir.path().join("spill"));
+        spec.spill_limit_bytes = 1 << 30;
+    })
+    .await;
+    let rows = lake
+        .rows("SELECT count(*), min(a), max(b) FROM (SELECT value AS a, repeat('x', 20) || value AS b FROM generate_series(1, 600000) ORDER BY b DESC)")
+        .await;
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].starts_with("600000|1|"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn wrong_values_are_the_statements_fault() {
+    let lake = Lake::new().await;
+    for text in [
+        "SELECT 1 / 0",
+        "SELECT CAST('x' AS int)",
+        "SELECT n + 'x' FROM landfast.system.numbers",
+        "SELECT sum(even) FROM landfast.system.numbers",
+    ] {
+        let error = lake.error(text).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn statements_at_the_limits_of_depth_are_planned_without_overflowing() {
+    let lake = Lake::new().await;
+    let wide: String = (0..3000).map(|n| format!(" OR n = {n}")).collect();
+    assert_eq!(
+        lake.rows(&format!(
+            "SELECT count(*) FROM landfast.system.numbers WHERE n = -1{wide}"
+        ))
+        .await,
+        ["10"]
+    );
+    assert_eq!(
+        lake.rows(&format!("SELECT 1{}", " + 1".repeat(150))).await,
+        ["151"]
+    );
+    let unions = " UNION ALL SELECT 1".repeat(120);
+    assert_eq!(
+        lake.rows(&format!("SELECT count(*) FROM (SELECT 1{unions})"))
+            .await,
+        ["121"]
+    );
+    let nested = format!(
+        "{}SELECT 1 AS x{}",
+        "SELECT x FROM (".repeat(40),
+        ")".repeat(40)
+    );
+    assert_eq!(lake.rows(&nested).await, ["1"]);
+}
