@@ -227,17 +227,27 @@ impl Engine {
         settings: &SessionSettings,
         asker: &Asker,
     ) -> Result<Described> {
-        let query = match statement {
-            Statement::Query(query) => query,
+        match statement {
+            Statement::Query(query) if query.deep => {
+                with_deep_stack(self.describe_rows(query, settings)).await
+            }
+            Statement::Query(query) => self.describe_rows(query, settings).await,
             Statement::Command(command) => {
                 command::check_role(command, asker)?;
-                return Ok(Described {
+                Ok(Described {
                     schema: Arc::new(Schema::empty()),
                     parameters: parameters::texts(command.parameters),
                     is_update: true,
-                });
+                })
             }
-        };
+        }
+    }
+
+    async fn describe_rows(
+        &self,
+        query: &QueryStatement,
+        settings: &SessionSettings,
+    ) -> Result<Described> {
         let ast = match &query.kind {
             QueryKind::Rows(ast)
             | QueryKind::Explain { query: ast, .. }
@@ -267,6 +277,13 @@ impl Engine {
     /// # Errors
     /// Unknown names, wrong types or parameters, tables that can't be read, members and sites out of reach.
     pub async fn plan(&self, request: PlanRequest<'_>) -> Result<PlannedQuery> {
+        if request.statement.deep {
+            return with_deep_stack(self.plan_here(request)).await;
+        }
+        self.plan_here(request).await
+    }
+
+    async fn plan_here(&self, request: PlanRequest<'_>) -> Result<PlannedQuery> {
         match &request.statement.kind {
             QueryKind::Rows(ast) => self.plan_rows(ast, &request).await,
             QueryKind::Explain {
@@ -326,6 +343,18 @@ impl Engine {
     fn first_listing_wait() -> std::time::Duration {
         FIRST_LISTING_WAIT
     }
+}
+
+/// The stack that planning a deep statement gets; committed only as it is used.
+const DEEP_STACK_BYTES: usize = 64 << 20;
+
+/// Runs a future on a stack of its own: a deep statement takes more than a runtime's threads have.
+async fn with_deep_stack<F: Future>(future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| {
+        stacker::grow(DEEP_STACK_BYTES, || future.as_mut().poll(context))
+    })
+    .await
 }
 
 /// Names of things that don't exist, as errors.

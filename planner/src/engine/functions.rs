@@ -11,8 +11,8 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::sql::TABLE_FUNCTIONS;
 
-/// Scalar functions that say something about the server rather than about their arguments.
-const LEFT_OUT: [&str; 1] = ["version"];
+/// Scalar functions that say something about the server or its files rather than about their arguments.
+const LEFT_OUT: [&str; 3] = ["file_row_index", "input_file_name", "version"];
 
 pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
     let mut all = SessionStateDefaults::default_scalar_functions();

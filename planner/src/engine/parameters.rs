@@ -21,8 +21,8 @@ use crate::{PlannerError, Result};
 fn guesses() -> [DataType; 5] {
     [
         DataType::Utf8,
-        DataType::Int64,
         DataType::Float64,
+        DataType::Int64,
         DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Boolean,
     ]
@@ -87,6 +87,15 @@ fn has_placeholder(expr: &Expr) -> EngineResult<bool> {
 fn known_types(plan: &LogicalPlan, count: usize) -> EngineResult<Vec<Option<DataType>>> {
     let mut found: HashMap<usize, DataType> = HashMap::new();
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for count in limit.skip.iter().chain(&limit.fetch) {
+                if let Expr::Placeholder(placeholder) = count.as_ref()
+                    && let Some(number) = number(placeholder)
+                {
+                    found.insert(number, DataType::Int64);
+                }
+            }
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 let (placeholder, of) = match expr {

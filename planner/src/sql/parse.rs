@@ -3,6 +3,7 @@
 //! The first words decide whether a statement may run at all, before it is parsed: so what is refused is refused by
 //! name, in every spelling of it that some dialect or engine knows.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
@@ -305,11 +306,13 @@ fn statement(
     parameters: usize,
     at: Option<Position>,
 ) -> Result<Statement> {
+    let deep = Cell::new(false);
     let query = |kind| {
         Ok(Statement::Query(QueryStatement {
             text: text.clone(),
             kind,
             parameters,
+            deep: deep.get(),
         }))
     };
     let command = |kind| {
@@ -323,7 +326,7 @@ fn statement(
         |what: &str| Err(PlannerError::unsupported(format!("{what} is not supported")).at(at));
     match ast {
         Ast::Query(mut inner) => {
-            tame(&mut inner)?;
+            deep.set(tame(&mut inner)?);
             refuse(&inner)?;
             query(QueryKind::Rows(inner))
         }
@@ -340,7 +343,7 @@ fn statement(
             let Ast::Query(mut inner) = *statement else {
                 return unsupported("EXPLAIN of anything but a query");
             };
-            tame(&mut inner)?;
+            deep.set(tame(&mut inner)?);
             refuse(&inner)?;
             if describe_alias != DescribeAlias::Explain {
                 return query(QueryKind::Show(Show::ColumnsOf(inner)));

@@ -14,6 +14,8 @@ use crate::{PlannerError, Result};
 
 /// How deep expressions and queries may nest, together.
 const DEPTH_MAX: usize = 250;
+/// What nests no deeper, and has no more relations and SELECTs, is planned on the stack that there is.
+const DEPTH_SHALLOW: usize = 24;
 /// How many relations a statement may name.
 const RELATIONS_MAX: usize = 500;
 /// How many SELECTs it may hold.
@@ -22,20 +24,27 @@ const SELECTS_MAX: usize = 500;
 const CHAIN_MAX: usize = 16;
 
 /// Balances long chains, writes FETCH FIRST as LIMIT, and refuses what nests too deep or names too much.
-pub(super) fn tame(query: &mut Query) -> Result<()> {
+///
+/// Gives whether planning the query takes a stack of its own.
+pub(super) fn tame(query: &mut Query) -> Result<bool> {
     let mut shaper = Shaper {
         depth: 0,
+        deepest: 0,
         relations: 0,
         selects: 0,
     };
     match query.visit(&mut shaper) {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => {
+            let sizes = [shaper.deepest, shaper.relations, shaper.selects];
+            Ok(sizes.into_iter().any(|size| size > DEPTH_SHALLOW))
+        }
     }
 }
 
 struct Shaper {
     depth: usize,
+    deepest: usize,
     relations: usize,
     selects: usize,
 }
@@ -53,6 +62,7 @@ impl Shaper {
 
     fn deeper(&mut self) -> ControlFlow<PlannerError> {
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         if self.depth > DEPTH_MAX {
             return ControlFlow::Break(PlannerError::exhausted(format!(
                 "the statement nests deeper than {DEPTH_MAX} levels"

@@ -42,6 +42,8 @@ pub struct QueryStatement {
     pub(crate) text: Arc<str>,
     pub(crate) kind: QueryKind,
     pub(crate) parameters: usize,
+    /// Whether planning it may need more stack than a thread has left.
+    pub(crate) deep: bool,
 }
 
 impl QueryStatement {

@@ -210,7 +210,7 @@ async fn wrong_bindings_are_refused() {
     let lake = Lake::new().await;
     let statement = "SELECT n FROM landfast.system.numbers WHERE n = ?";
     for bad in [
-        row(vec![]),
+        RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())),
         row(vec![long(1), long(2)]),
         row(vec![text("x")]),
     ] {

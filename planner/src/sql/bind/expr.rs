@@ -50,14 +50,15 @@ impl Binder<'_> {
         true
     }
 
+    /// Rewrites a bare name; where it has to be qualified, gives the parts to write instead.
     fn bare(
         &mut self,
         ident: &mut Ident,
         scope: &Scope<'_>,
         aliases: Option<&Scope<'_>>,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<Ident>>> {
         if self.known.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut here = Some((scope, aliases));
         while let Some((scope, aliases)) = here {
@@ -65,7 +66,7 @@ impl Binder<'_> {
             match found.as_slice() {
                 [(column, count)] => {
                     let hides_another = *count > 1
-                        && !scope.merged.contains(&column.name)
+                        && scope.merged_in(&column.name).is_none()
                         && scope
                             .outer
                             .is_some_and(|outer| !outer.columns_fitting(ident).is_empty());
@@ -79,7 +80,17 @@ impl Binder<'_> {
                     }
                     let name = column.name.clone();
                     *ident = exact(ident, &name);
-                    return Ok(());
+                    // The engine would call it ambiguous in places: so it gets the relation that stands for all.
+                    let relation = scope
+                        .merged_in(&name)
+                        .filter(|relation| !relation.is_empty());
+                    return Ok(relation.map(|relation| {
+                        relation
+                            .iter()
+                            .map(Ident::from_exact)
+                            .chain([ident.clone()])
+                            .collect()
+                    }));
                 }
                 [] => {}
                 several => {
@@ -93,12 +104,12 @@ impl Binder<'_> {
             if aliases.is_some_and(|aliases| self.bind_if_one_fits(ident, aliases))
                 || scope.is_open()
             {
-                return Ok(());
+                return Ok(None);
             }
             here = scope.outer.map(|outer| (outer, None));
         }
         self.note(ident);
-        Ok(())
+        Ok(None)
     }
 
     fn compound(&mut self, parts: &mut Vec<Ident>, scope: &Scope<'_>) -> Result<()> {
@@ -318,7 +329,13 @@ impl VisitorMut for Walker<'_, '_, '_, '_> {
             return ControlFlow::Continue(());
         }
         let bound = match expr {
-            Expr::Identifier(ident) => self.binder.bare(ident, self.scope, self.aliases),
+            Expr::Identifier(ident) => match self.binder.bare(ident, self.scope, self.aliases) {
+                Ok(Some(parts)) => {
+                    *expr = Expr::CompoundIdentifier(parts);
+                    Ok(())
+                }
+                other => other.map(|_| ()),
+            },
             Expr::CompoundIdentifier(parts) => self.binder.compound(parts, self.scope),
             Expr::CompoundFieldAccess { access_chain, .. } => {
                 keep_fields(access_chain);

@@ -240,8 +240,10 @@ impl Binder<'_> {
         }
         self.exprs(select.selection.iter_mut(), &scope, None, withs)?;
         let mut columns = Columns::Known(Vec::new());
+        let mut written: HashMap<String, usize> = HashMap::new();
         for item in &mut select.projection {
-            columns = columns.and(self.select_item(item, &scope, withs)?);
+            let found = self.select_item(item, &scope, withs)?;
+            columns = columns.and(self.told_apart(item, found, &mut written));
         }
         let output = Scope::of_output(columns.clone(), None);
         if let Some(Distinct::On(exprs)) = &mut select.distinct {
@@ -344,6 +346,44 @@ impl Binder<'_> {
             }
             _ => Ok(Columns::Open),
         }
+    }
+
+    /// The same expression may stand in a select list twice, and the engine wants its columns' names to differ: all but
+    /// the first get a number.
+    fn told_apart(
+        &self,
+        item: &mut SelectItem,
+        found: Columns,
+        written: &mut HashMap<String, usize>,
+    ) -> Columns {
+        let SelectItem::UnnamedExpr(expr) = item else {
+            return found;
+        };
+        let text = expr.to_string();
+        let count = written.entry(text.clone()).or_default();
+        *count += 1;
+        if *count == 1 || self.known.is_none() {
+            return found;
+        }
+        let name = match expr {
+            Expr::Identifier(ident) => ident.value.clone(),
+            Expr::CompoundIdentifier(parts) => parts.last().map_or(text, |part| part.value.clone()),
+            _ => text,
+        };
+        let alias = Ident::from_exact(&format!("{name}_{count}"));
+        let data_type = found
+            .known()
+            .first()
+            .and_then(|column| column.data_type.clone());
+        let column = Column {
+            name: alias.value.clone(),
+            data_type,
+        };
+        *item = SelectItem::ExprWithAlias {
+            expr: expr.clone(),
+            alias,
+        };
+        Columns::Known(vec![column])
     }
 
     /// Rewrites the relation's name in `t.*`, and gives its columns.

@@ -38,7 +38,24 @@ impl Binder<'_> {
     ) -> Result<()> {
         let right = scope.relations.len();
         self.table_factor(&mut join.relation, scope, outer, withs)?;
+        let outer_right = matches!(
+            join.join_operator,
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+        );
+        let at = join.relation.span();
         if let Some(constraint) = constraint(&mut join.join_operator) {
+            if outer_right
+                && matches!(
+                    constraint,
+                    JoinConstraint::Using(_) | JoinConstraint::Natural
+                )
+            {
+                // The engine takes the left side's column for the joined one: null where only the right has a row.
+                return Err(PlannerError::unsupported(
+                    "USING and NATURAL in a RIGHT or FULL JOIN are not supported (write ON)",
+                )
+                .at(place(at)));
+            }
             match constraint {
                 JoinConstraint::On(expr) => self.exprs([expr], scope, None, withs)?,
                 JoinConstraint::Using(names) => {
@@ -116,7 +133,8 @@ impl Binder<'_> {
                 .at(place(ident.span)));
             }
             (Some(found), _) | (None, Some(found)) => {
-                scope.merged.push(found.clone());
+                let relation = standing_for(&scope.relations[start..], found);
+                scope.merged.push((found.clone(), relation));
                 *name = ObjectName::from(vec![Ident::from_exact(found)]);
             }
             (None, None) => self.note(&ident),
@@ -145,7 +163,10 @@ impl Binder<'_> {
                 .flat_map(|relation| relation.columns.known())
             {
                 if column.name == other.name {
-                    merged.push(column.name.clone());
+                    merged.push((
+                        column.name.clone(),
+                        standing_for(&scope.relations[start..], &column.name),
+                    ));
                 } else if column.name.to_lowercase() == other.name.to_lowercase() {
                     return Err(PlannerError::invalid(format!(
                         "NATURAL JOIN meets {} and {}, whose names differ in case: write ON",
@@ -339,6 +360,21 @@ impl Binder<'_> {
             .push(aliased(Relation::alias(&lower, columns), alias));
         Ok(())
     }
+}
+
+/// The first relation that has the column: of those joined by it, the one on the left.
+fn standing_for(relations: &[Relation], name: &str) -> Vec<String> {
+    relations
+        .iter()
+        .find(|relation| {
+            relation
+                .columns
+                .known()
+                .iter()
+                .any(|column| column.name == name)
+        })
+        .map(|relation| relation.spelled.clone())
+        .unwrap_or_default()
 }
 
 fn argument(arg: &mut FunctionArg) -> Option<&mut Expr> {

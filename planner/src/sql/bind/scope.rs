@@ -155,8 +155,9 @@ pub(super) fn shown<S: AsRef<str>>(parts: &[S]) -> String {
 #[derive(Debug)]
 pub(super) struct Scope<'o> {
     pub(super) relations: Vec<Relation>,
-    /// Columns that USING and NATURAL made one of; they are in several relations and yet not ambiguous.
-    pub(super) merged: Vec<String>,
+    /// Columns that USING and NATURAL made one of, and the relation whose column stands for it: they are in several
+    /// relations and yet not ambiguous.
+    pub(super) merged: Vec<(String, Vec<String>)>,
     pub(super) outer: Option<&'o Scope<'o>>,
 }
 
@@ -200,6 +201,14 @@ impl<'o> Scope<'o> {
             .fold(Columns::Known(Vec::new()), |all, relation| {
                 all.and(relation.columns.clone())
             })
+    }
+
+    /// The relation whose column stands for one that a join made one of.
+    pub(super) fn merged_in(&self, name: &str) -> Option<&[String]> {
+        self.merged
+            .iter()
+            .find(|(merged, _)| merged == name)
+            .map(|(_, relation)| relation.as_slice())
     }
 
     pub(super) fn is_open(&self) -> bool {

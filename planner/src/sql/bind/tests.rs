@@ -268,11 +268,13 @@ fn a_name_in_two_relations_is_never_taken_from_outside() {
 fn using_and_natural_join_what_is_spelled_alike_only() {
     assert_eq!(
         bound("SELECT KEY FROM plain p JOIN plain q USING (Key) WHERE KEY > 1"),
-        r#"SELECT "key" FROM "plain" p JOIN "plain" q USING("key") WHERE "key" > 1"#
+        r#"SELECT "p"."key" FROM "plain" p JOIN "plain" q USING("key") WHERE "p"."key" > 1"#
     );
     assert!(refused("SELECT 1 FROM spark JOIN orders USING (orderkey)").contains("differ in case"));
     assert!(refused("SELECT 1 FROM spark NATURAL JOIN orders").contains("differ in case"));
     assert!(refused("SELECT 1 FROM plain JOIN twins USING (key)").contains("could be"));
+    assert!(refused("SELECT 1 FROM plain p FULL JOIN plain q USING (key)").contains("write ON"));
+    assert!(refused("SELECT 1 FROM plain p NATURAL RIGHT JOIN plain q").contains("write ON"));
 }
 
 #[test]
@@ -288,6 +290,14 @@ fn wildcards_know_what_they_leave_out() {
     assert_eq!(
         bound("SELECT ORDERKEY FROM (SELECT * EXCEPT (Comment) FROM spark)"),
         r#"SELECT "orderKey" FROM (SELECT * EXCEPT ("Comment") FROM "Spark")"#
+    );
+}
+
+#[test]
+fn an_expression_that_stands_twice_gets_a_number() {
+    assert_eq!(
+        bound("SELECT a, A, p.a, 1, 1, count(*), count(*) FROM plain p"),
+        r#"SELECT "a", "a" AS "a_2", "p"."a", 1, 1 AS "1_2", count(*), count(*) AS "count(*)_2" FROM "plain" p"#
     );
 }
 
