@@ -47,6 +47,8 @@ pub(crate) struct Taken {
 struct Body {
     bytes: Bytes,
     first_byte: Duration,
+    /// The object's ETag, where the store has one; comparable within one batch at one site only.
+    e_tag: Option<String>,
 }
 
 impl Site {
@@ -118,6 +120,12 @@ impl Object<'_> {
                 .try_collect()
                 .await?
         };
+        let replaced = |pair: &[Body]| pair[0].e_tag != pair[1].e_tag;
+        if bodies.windows(2).any(replaced) {
+            return Err(Failure::Broken(
+                "the object was replaced while it was read".into(),
+            ));
+        }
         let first_byte = bodies.iter().map(|b| b.first_byte).min();
         let bodies: Vec<Bytes> = bodies.into_iter().map(|b| b.bytes).collect();
         Ok(Taken {
@@ -159,7 +167,12 @@ impl Object<'_> {
                 result.range.start, result.range.end, range.start, range.end
             )));
         }
-        self.receive(result, range.end - range.start, started).await
+        let e_tag = result.meta.e_tag.clone();
+        let body = self.receive(result, range.end - range.start, started);
+        Ok(Body {
+            e_tag,
+            ..body.await?
+        })
     }
 
     async fn receive(
@@ -213,6 +226,7 @@ impl Object<'_> {
         Ok(Body {
             bytes,
             first_byte: first_byte.unwrap_or_else(|| started.elapsed()),
+            e_tag: None,
         })
     }
 
@@ -292,7 +306,11 @@ impl Object<'_> {
                     range.start, range.end
                 )));
             }
-            bodies.push(Body { bytes, first_byte });
+            bodies.push(Body {
+                bytes,
+                first_byte,
+                e_tag: None,
+            });
         }
         Ok(bodies)
     }

@@ -61,7 +61,7 @@ impl<'a> Prefix<'a> {
 }
 
 /// The normalised relative key of `uri` under `root`, if it lies there; what the inventory knows files by.
-pub(crate) fn relative_key(root: &CanonicalUri, uri: &CanonicalUri) -> Option<String> {
+pub(crate) fn relative_key<'u>(root: &CanonicalUri, uri: &'u CanonicalUri) -> Option<Cow<'u, str>> {
     // Nearly always both are spelt alike, and then nothing needs taking apart.
     if let Some(rest) = uri.as_str().strip_prefix(root.as_str())
         && let Some(rest) = if root.as_str().ends_with('/') {
@@ -73,14 +73,14 @@ pub(crate) fn relative_key(root: &CanonicalUri, uri: &CanonicalUri) -> Option<St
         && !rest.starts_with('/')
         && !rest.contains("//")
     {
-        return Some(rest.to_owned());
+        return Some(Cow::Borrowed(rest));
     }
     let (root, uri) = (
         Prefix::of(&root.location().ok()?),
         Prefix::of(&uri.location().ok()?),
     );
     let rest = root.covers(&uri).then(|| root.rest(&uri.key))?;
-    (!rest.is_empty()).then(|| rest.to_owned())
+    (!rest.is_empty()).then(|| Cow::Owned(rest.to_owned()))
 }
 
 /// A canonical prefix in one spelling, so that all spellings find the same watched root.

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     Hangs,
     /// The body breaks off after so many bytes.
     BreaksOffAfter(usize),
+    /// Somebody writes another object of the same size, just before the request.
+    Replaced,
     /// Nothing is wrong, but the first byte takes this long.
     Slow(Duration),
 }
@@ -171,6 +173,11 @@ impl ObjectStore for Faulty {
             }
             Some(Fault::Hangs) => futures::future::pending().await,
             Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
+            Some(Fault::Replaced) => {
+                let size = self.inner.head(location).await?.size as usize;
+                let other = PutPayload::from(vec![b'!'; size]);
+                self.inner.put(location, other).await?;
+            }
             Some(Fault::BreaksOffAfter(_)) | None => {}
         }
         let result = self.inner.get_opts(location, options).await?;

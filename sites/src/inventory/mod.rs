@@ -138,7 +138,7 @@ impl Inventory {
         self.holding_under(index, file, || {
             let watched = self.roots.get(table_root);
             watched
-                .filter(|w| w.key_of(&file.uri).is_some())
+                .filter(|w| w.covers(&file.uri))
                 .or_else(|| self.roots.above(&file.uri))
         })
     }

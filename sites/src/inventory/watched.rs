@@ -94,15 +94,15 @@ impl Watched {
         })
     }
 
-    /// A file's key under this root, where it lies there.
-    pub(super) fn key_of(&self, uri: &CanonicalUri) -> Option<String> {
-        relative_key(&self.root, uri)
+    /// Whether a file lies under this root.
+    pub(super) fn covers(&self, uri: &CanonicalUri) -> bool {
+        relative_key(&self.root, uri).is_some()
     }
 
     /// What is listed of a file at a site; `None` where nothing was listed yet.
     pub(super) fn listed(&self, site: usize, uri: &CanonicalUri) -> Option<ListedFile> {
         let at_site = self.sites.iter().find(|s| s.site == site)?;
-        let key = self.key_of(uri)?;
+        let key = relative_key(&self.root, uri)?;
         let (files, at) = {
             let state = at_site.state.lock();
             (Arc::clone(state.files.as_ref()?), state.listed_at?)

@@ -133,6 +133,19 @@ async fn a_batch_never_mixes_two_sites() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_replaced_while_a_batch_is_read_gives_nothing_of_either() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    world.stores["dc-east"].set(Some(Fault::Replaced));
+    world.stores["dc-east"].only_from(400_000);
+    let log = ReadLog::new();
+    assert_eq!(
+        read(&world, &["dc-east", "gcp"], &log).await.unwrap(),
+        expected()
+    );
+    assert_eq!(data_of(&log, "dc-east").fall_throughs, 1);
+}
+
+#[tokio::test]
 async fn a_wrong_sized_replica_is_quarantined_and_reported_and_never_read() {
     let world = filled(&["gcp"]).await;
     world.put(&["dc-east"], KEY, &pattern(1_000_001)).await;
