@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use landfast_sites::{CanonicalUri, ReadLog, Sites};
+use landfast_sites::{CanonicalUri, ReadLog, Sites, SitesErrorKind};
 
 use crate::member::rest::RestMember;
 use crate::member::sql::SqlMember;
@@ -228,9 +228,17 @@ impl Namespace {
             )));
         }
         let log = ReadLog::new();
-        self.reader
+        match self
+            .reader
             .metadata(name, metadata_location, None, &log)
-            .await?;
+            .await
+        {
+            // Whoever named the file named it wrongly: no catalog is broken.
+            Err(CatalogError::Sites(error)) if error.kind() == SitesErrorKind::NotFound => {
+                return Err(CatalogError::invalid(error.to_string()));
+            }
+            read => read?,
+        };
         let levels = mount.levels(&name.schema, Age::FromNow).await?;
         let done = mount
             .change(mount.member.register(&levels, name, metadata_location))

@@ -652,3 +652,30 @@ async fn a_ca_file_that_holds_no_certificates_is_refused() {
         assert!(error.to_string().contains(".pem"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_catalog_with_a_certificate_of_its_own_authority_is_trusted_by_ca_file_only() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let double = RestDouble::start_tls(empty, tls).await;
+    let lake = Lake::new();
+    lake.put("cloud", "gs://lake/ca.pem", made.cert.pem().as_bytes());
+    let ca_file = Some(lake.path("cloud", "gs://lake/ca.pem"));
+    let trusting = RestSpec {
+        ca_file,
+        ..RestSpec::default()
+    };
+    let namespace = of(&lake, vec![double.member(trusting)]);
+    assert!(namespace.schemas(&lake_name()).await.unwrap().is_empty());
+    let namespace = of(&lake, vec![double.member(RestSpec::default())]);
+    let error = namespace.schemas(&lake_name()).await.unwrap_err();
+    assert_eq!(error.kind(), CatalogErrorKind::Unavailable);
+    assert!(error.to_string().contains("certificate"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! A REST catalog that says what a test tells it to, and remembers what it was asked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,11 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use landfast_catalog::{CatalogName, MemberKind, MemberSpec, RestSpec};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -68,6 +73,21 @@ impl RestDouble {
     pub(crate) async fn start(
         answer: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(answer, None).await
+    }
+
+    /// As [`RestDouble::start`], over TLS, as `localhost`.
+    pub(crate) async fn start_tls(
+        answer: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+        tls: ServerConfig,
+    ) -> Self {
+        Self::start_with(answer, Some(Arc::new(tls))).await
+    }
+
+    async fn start_with(
+        answer: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let (answer, noted) = (Arc::new(answer), seen.clone());
         let serve = move |request: Request| {
@@ -92,9 +112,21 @@ impl RestDouble {
                 respond(reply).await
             }
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(serve)).await });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().fallback(serve);
+        let uri = match tls {
+            None => {
+                tokio::spawn(async move { axum::serve(listener, app).await });
+                format!("http://{address}")
+            }
+            Some(tls) => {
+                let acceptor = TlsAcceptor::from(tls);
+                let listener = TlsListener { listener, acceptor };
+                tokio::spawn(async move { axum::serve(listener, app).await });
+                format!("https://localhost:{}", address.port())
+            }
+        };
         Self { uri, seen }
     }
 
@@ -147,4 +179,28 @@ async fn respond(reply: Reply) -> Response {
         response = response.header("etag", etag);
     }
     response.body(Body::from(value.to_string())).unwrap()
+}
+
+/// Takes connections whose TLS handshake succeeds.
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, from) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
 }

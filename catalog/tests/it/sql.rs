@@ -334,6 +334,7 @@ async fn metadata_outside_all_prefixes_is_not_registered() {
         )
         .await
         .unwrap_err();
+    assert_eq!(error.kind(), CatalogErrorKind::Invalid, "{error}");
     assert!(
         error.to_string().contains("gs://lake/none.metadata.json"),
         "{error}"
