@@ -64,6 +64,13 @@ impl FooterCache {
         self.cache.entry_count()
     }
 
+    /// Footers held, exactly: what the cache still has to do is done first.
+    #[cfg(test)]
+    pub(super) async fn held(&self) -> u64 {
+        self.cache.run_pending_tasks().await;
+        self.cache.entry_count()
+    }
+
     /// The footer of a file, read through `sites` if it isn't here. Its bytes count as data: they are part of a data
     /// file, and a receipt adds up to what data files gave.
     pub(super) async fn get(&self, file: &FileAtSites<'_>) -> Result<Arc<Footer>> {

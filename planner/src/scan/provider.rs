@@ -141,19 +141,16 @@ impl LakeTable {
                 ..Survivors::default()
             },
             Files::Listed { namespace, listing } => {
-                let kept = listing
+                let (kept, left_out): (Vec<_>, Vec<_>) = listing
                     .manifests
                     .iter()
-                    .filter(|manifest| pruner.keeps_manifest(manifest));
-                let kept: Vec<_> = kept.cloned().collect();
+                    .cloned()
+                    .partition(|manifest| pruner.keeps_manifest(manifest));
                 let loaded = namespace.load(&self.table, &kept, &self.context.log).await;
                 let loaded =
                     Arc::new(loaded.map_err(|error| DataFusionError::External(Box::new(error)))?);
-                let left_out = listing
-                    .manifests
-                    .iter()
-                    .filter(|manifest| !pruner.keeps_manifest(manifest));
-                let files_left_out: u64 = left_out.filter_map(|manifest| manifest.files).sum();
+                let files_left_out: u64 =
+                    left_out.iter().filter_map(|manifest| manifest.files).sum();
                 Survivors {
                     files_total: loaded.count() as u64 + files_left_out,
                     loaded,

@@ -111,3 +111,70 @@ fn cuts_between(row_groups: &[u64], size: u64, aim: u64) -> Vec<u64> {
     }
     cuts
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn a_small_file_stays_whole_and_a_large_one_is_cut_where_row_groups_start() {
+        let row_groups: Vec<u64> = (0..16).map(|at| 4 + at * 8 * MIB).collect();
+        let large = Cuttable {
+            size_bytes: 128 * MIB,
+            row_groups: &row_groups,
+        };
+        let small = Cuttable {
+            size_bytes: MIB,
+            row_groups: &[],
+        };
+        let dealt = deal(&[large, small], 4);
+        assert_eq!(dealt.len(), 4);
+        let pieces: Vec<&Piece> = dealt.iter().flatten().collect();
+        assert!(
+            pieces
+                .iter()
+                .any(|piece| piece.file == 1 && piece.range.is_none())
+        );
+        let cuts = pieces.iter().filter_map(|piece| piece.range.as_ref());
+        assert!(
+            cuts.filter(|range| range.start > 0)
+                .all(|range| row_groups.contains(&range.start))
+        );
+    }
+
+    #[test]
+    fn no_files_make_one_empty_group() {
+        assert_eq!(deal(&[], 8), vec![Vec::new()]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_cover_each_file_once(
+            files in proptest::collection::vec((0_u64..1 << 32, proptest::collection::vec(0_u64..1 << 32, 0..40)), 0..12),
+            partitions in 0_usize..20,
+        ) {
+            let sorted: Vec<(u64, Vec<u64>)> =
+                files.into_iter().map(|(size, mut offsets)| { offsets.sort_unstable(); (size, offsets) }).collect();
+            let cuttable: Vec<Cuttable<'_>> =
+                sorted.iter().map(|(size, offsets)| Cuttable { size_bytes: *size, row_groups: offsets }).collect();
+            let dealt = deal(&cuttable, partitions);
+            prop_assert!(!dealt.is_empty() && dealt.len() <= partitions.max(1));
+            for (at, (size, _)) in sorted.iter().enumerate() {
+                let mut pieces: Vec<Range<u64>> =
+                    dealt.iter().flatten().filter(|piece| piece.file == at).map(|piece| piece.range.clone().unwrap_or(0..*size)).collect();
+                pieces.sort_by_key(|range| range.start);
+                let mut end = 0;
+                for range in &pieces {
+                    prop_assert_eq!(range.start, end);
+                    prop_assert!(range.end > range.start || *size == 0);
+                    end = range.end;
+                }
+                prop_assert_eq!(end, *size);
+            }
+        }
+    }
+}

@@ -212,8 +212,13 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn session(&self) -> SessionContext {
-        let context =
-            SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
+        self.session_of(4)
+    }
+
+    /// A session that runs a query in so many partitions.
+    pub(super) fn session_of(&self, partitions: usize) -> SessionContext {
+        let config = SessionConfig::new().with_target_partitions(partitions);
+        let context = SessionContext::new_with_config(config);
         context
             .register_table("t", Arc::<LakeTable>::clone(&self.provider))
             .unwrap();

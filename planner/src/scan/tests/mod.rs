@@ -1,6 +1,7 @@
 //! Trap tests: what a scan of Iceberg files gets wrong first.
 
 mod columns;
+mod filters;
 pub(super) mod lake;
 mod nested;
 mod pruning;
