@@ -73,6 +73,11 @@ fn config(spec: &EngineSpec) -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = true;
     options.execution.parquet.schema_force_view_types = true;
     options.execution.enable_file_stream_work_stealing = true;
+    // A join's keys that are a list prune files and are evaluated while a file is read; look-ups in its hash table cost
+    // the reader more than they save. Measured: lists pay up to about this many keys.
+    options
+        .optimizer
+        .hash_join_inlist_pushdown_max_distinct_values = 2000;
     config
 }
 
