@@ -310,6 +310,14 @@ async fn a_listed_file_that_may_not_be_resident_is_held_once_a_read_came_back_at
         .put(&["dc-east"], "t/data/b.parquet", &pattern(1000))
         .await;
     world.sites.inventory().ready(&uri(ROOT), SOON).await;
+    assert_eq!(
+        world
+            .sites
+            .inventory()
+            .holding(&site("dc-east"), &file(A, 1000), &uri("gs://lake/u")),
+        Holding::Absent,
+        "what nobody listed is no better"
+    );
     let read = async |at: &str| {
         let file = file(at, 1000);
         world
