@@ -80,6 +80,8 @@ impl MetadataCache {
             .await
             .map_err(|error: Arc<CatalogError>| (*error).clone())?;
         if loaded {
+            // Eviction is put off until there is more to do; entries of megabytes shouldn't wait for that.
+            self.entries.run_pending_tasks().await;
             self.misses.fetch_add(1, Ordering::Relaxed);
         } else {
             self.hits.fetch_add(1, Ordering::Relaxed);

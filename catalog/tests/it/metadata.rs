@@ -535,3 +535,23 @@ async fn a_pin_reads_the_same_snapshot_after_the_table_moved_on() {
         .unwrap_err();
     assert_eq!(error.kind(), CatalogErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn a_cache_that_holds_nothing_still_answers_and_one_with_room_stays_within_it() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    for cache_bytes in [0, 1_500, 1 << 20] {
+        let mut spec = NamespaceSpec::new(vec![member(&lake)]);
+        spec.metadata_cache_bytes = cache_bytes;
+        let namespace = Namespace::new(spec, lake.sites.clone()).unwrap();
+        if cache_bytes == 0 {
+            register(&lake, &namespace, "orders", &written.metadata).await;
+        }
+        for _ in 0..3 {
+            assert_eq!(files(&namespace).await.unwrap().count(), 3);
+        }
+        let stats = namespace.cache_stats();
+        assert!(stats.bytes <= cache_bytes, "{stats:?}");
+        assert_eq!(stats.hits == 8, cache_bytes == 1 << 20, "{stats:?}");
+    }
+}
