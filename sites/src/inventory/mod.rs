@@ -109,12 +109,19 @@ impl Inventory {
     }
 
     /// Waits for the first listing of a root at every site, whatever its outcome, for at most so long.
+    ///
+    /// Where that was waited for in vain it is not waited for again: a site that hangs costs one query, not each.
     pub async fn ready(&self, table_root: &CanonicalUri, at_most: Duration) {
         let Some(watched) = self.watched(table_root) else {
             return;
         };
-        // Those that don't come in time are unknown, which is an answer.
-        let _ = tokio::time::timeout(at_most, watched.first_listings()).await;
+        if watched.was_waited_for(at_most) {
+            return;
+        }
+        let listed = tokio::time::timeout(at_most, watched.first_listings()).await;
+        if listed.is_err() {
+            watched.note_waited_for(at_most);
+        }
     }
 
     /// Lists a root at every site now, and returns when that is done.

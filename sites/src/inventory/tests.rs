@@ -239,6 +239,15 @@ async fn listings_that_hang_hold_up_nobody_and_end_with_the_sites() {
     let inventory = world.sites.inventory();
     inventory.ready(&uri(ROOT), Duration::from_millis(1)).await;
     assert_eq!(holding(&world, "dc-east", &file(A, 5)), Holding::Unknown);
+    {
+        let root = uri(ROOT);
+        let again = inventory.ready(&root, Duration::from_millis(1));
+        futures::pin_mut!(again);
+        assert!(
+            futures::poll!(again).is_ready(),
+            "what was waited for in vain is not waited for again"
+        );
+    }
     let shared = Arc::downgrade(&world.sites.shared);
     drop(world);
     // The aborted tasks are dropped when the runtime next looks at them.

@@ -27,6 +27,8 @@ pub(super) struct Watched {
     pub(super) sites: Vec<AtSite>,
     /// When it was last asked about, on the clock of [`Roots`].
     used: AtomicU64,
+    /// The longest time that somebody waited in vain for the first listings.
+    waited_ms: AtomicU64,
     started: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -89,6 +91,7 @@ impl Watched {
             key,
             sites,
             used: AtomicU64::new(0),
+            waited_ms: AtomicU64::new(0),
             started: AtomicBool::new(false),
             tasks: Mutex::default(),
         })
@@ -119,6 +122,15 @@ impl Watched {
             // The sender lives as long as `self`.
             let _ = ended.wait_for(|ended| *ended > 0).await;
         }
+    }
+
+    pub(super) fn was_waited_for(&self, at_most: Duration) -> bool {
+        at_most <= Duration::from_millis(self.waited_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn note_waited_for(&self, at_most: Duration) {
+        let ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
+        self.waited_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
     pub(super) fn files(&self) -> usize {
