@@ -30,6 +30,9 @@ mod ticket;
 mod wire;
 mod xdbc;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 

@@ -101,6 +101,12 @@ impl<T> Waiting<T> {
         shelf.remove(name)
     }
 
+    /// How many are kept.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.shelf.lock().kept.len()
+    }
+
     /// Drops what is too old.
     pub(super) fn sweep(&self) {
         let gone: Vec<T> = {

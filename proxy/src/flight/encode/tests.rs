@@ -163,7 +163,7 @@ fn types_that_drivers_cannot_read_are_sent_as_what_they_stand_for() {
         .iter()
         .map(|field| field.data_type().to_string())
         .collect();
-    insta::assert_debug_snapshot!(types, @"");
+    assert_eq!(types, ["List(Int64)", "Utf8", "Binary", "Boolean"]);
     let back = decode(&schema, &messages);
     assert_eq!(back.column(0).as_list::<i32>().value(0).len(), 2);
     assert_eq!(back.column(1).as_string::<i32>().value(1), "a");

@@ -1,0 +1,154 @@
+use tonic::Code;
+
+use super::*;
+use crate::queries::QueryState;
+
+const LONG: &str = "SELECT value, value * 2 AS twice, concat('text ', value) AS t FROM generate_series(1, 100000000)";
+
+/// Waits until no query is open: their ends are recorded by the tasks that ran them.
+async fn all_ended(service: &Service) {
+    while service.queries.open() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_stream_ends_the_query_and_gives_its_place_back() {
+    let service = service(Limits {
+        concurrent_queries: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let info = client.info(LONG).await.unwrap();
+    let mut stream = client.get(ticket(&info)).await.unwrap();
+    for _ in 0..3 {
+        stream.message().await.unwrap().unwrap();
+    }
+    assert_eq!(service.admission.running(), 1);
+    drop(stream);
+    all_ended(&service).await;
+    assert_eq!(service.admission.running(), 0);
+    let record = service
+        .queries
+        .list(|record| record.statement == LONG)
+        .pop()
+        .unwrap();
+    assert_eq!(record.state, QueryState::Cancelled);
+    assert!(record.rows < 100_000_000);
+    client.rows("SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn no_message_of_several_rows_is_above_four_mebibytes() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    let sql = "SELECT repeat('x', CAST(value AS INT) * 200) AS t FROM generate_series(1, 2000)";
+    let info = client.info(sql).await.unwrap();
+    let mut stream = client.get(ticket(&info)).await.unwrap();
+    let mut messages = 0;
+    while let Some(message) = stream.message().await.unwrap() {
+        assert!(
+            message.encoded_len() <= 4 << 20,
+            "{}",
+            message.encoded_len()
+        );
+        messages += 1;
+    }
+    assert!(messages > 100, "{messages}");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_place_and_is_told_when_it_reads_on() {
+    let limits = Limits {
+        stream_idle: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let service = service(limits).await;
+    let mut client = service.login("bob").await;
+    let info = client.info(LONG).await.unwrap();
+    let mut stream = client.get(ticket(&info)).await.unwrap();
+    all_ended(&service).await;
+    assert_eq!(service.admission.running(), 0);
+    let error = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a cut-off result must not look whole"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Code::Aborted, "{error:?}");
+    assert!(error.metadata().contains_key(fault::QUERY_ID_HEADER));
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_ends_with_deadline_exceeded() {
+    let service = service(Limits {
+        query_timeout: Duration::from_millis(400),
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let sql = "SELECT count(*) FROM generate_series(1, 100000) a JOIN generate_series(1, 1000000) b ON a.value % 7 = b.value % 7";
+    let error = client.rows(sql).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded, "{error:?}");
+    all_ended(&service).await;
+    assert_eq!(service.admission.running(), 0);
+}
+
+#[tokio::test]
+async fn a_query_beyond_the_limit_and_the_queue_is_refused_with_its_id() {
+    let limits = Limits {
+        concurrent_queries: 1,
+        queued_queries: 0,
+        ..Limits::default()
+    };
+    let service = service(limits).await;
+    let mut client = service.login("bob").await;
+    let place = service
+        .admission
+        .admit(crate::limits::Stage::New)
+        .await
+        .unwrap();
+    let error = client.info("SELECT 1").await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert!(error.metadata().contains_key(fault::QUERY_ID_HEADER));
+    drop(place);
+    client.rows("SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_that_nobody_fetches_goes_and_its_ticket_still_works() {
+    let service = service(Limits {
+        planned_queries: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let first = client.info("SELECT 1 AS n").await.unwrap();
+    client.info("SELECT 2 AS n").await.unwrap();
+    let record = service
+        .queries
+        .list(|record| record.statement == "SELECT 1 AS n")
+        .pop()
+        .unwrap();
+    assert_eq!(record.state, QueryState::Cancelled);
+    assert_eq!(
+        column(&client.fetch(ticket(&first)).await.unwrap().1, "n"),
+        ["1"]
+    );
+}
+
+#[tokio::test]
+async fn statements_and_parameters_that_are_too_large_are_refused() {
+    let service = service(Limits {
+        statement_bytes: 20,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let error = client.info("SELECT 1, 2, 3, 4, 5, 6").await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    client.rows("SELECT 1").await.unwrap();
+    assert_eq!(service.core.planned.count(), 0);
+}
