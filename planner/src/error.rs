@@ -236,15 +236,11 @@ impl PlannerError {
     /// The same error, saying where in the statement it is; kinds without a position stay as they are.
     #[must_use]
     pub fn at(mut self, place: Option<Position>) -> Self {
-        match &mut self {
-            Self::InvalidArgument { position, .. }
-            | Self::NotFound { position, .. }
-            | Self::Unsupported { position, .. } => {
-                if position.is_none() {
-                    *position = place;
-                }
-            }
-            _ => {}
+        if let Self::InvalidArgument { position, .. }
+        | Self::NotFound { position, .. }
+        | Self::Unsupported { position, .. } = &mut self
+        {
+            *position = position.or(place);
         }
         self
     }

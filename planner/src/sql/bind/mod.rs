@@ -370,7 +370,7 @@ impl Binder<'_> {
             Expr::CompoundIdentifier(parts) => parts.last().map_or(text, |part| part.value.clone()),
             _ => text,
         };
-        let alias = Ident::from_exact(&format!("{name}_{count}"));
+        let alias = Ident::from_exact(format!("{name}_{count}"));
         let data_type = found
             .known()
             .first()
@@ -433,11 +433,11 @@ fn ambiguous(written: &str, fitting: Vec<String>, at: Span) -> PlannerError {
 
 /// An identifier that stands for exactly one name.
 trait Exact {
-    fn from_exact(name: &String) -> Ident;
+    fn from_exact(name: impl Into<String>) -> Ident;
 }
 
 impl Exact for Ident {
-    fn from_exact(name: &String) -> Ident {
+    fn from_exact(name: impl Into<String>) -> Ident {
         Ident::with_quote('"', name)
     }
 }
