@@ -7,3 +7,4 @@ mod listings;
 mod named;
 mod prepared;
 mod queries;
+mod tpch;

@@ -4,6 +4,7 @@
 //! ignore); its names become tables and columns that exist; its parameters get types.
 
 pub(crate) mod bind;
+mod build;
 pub(crate) mod parse;
 pub(crate) mod refuse;
 mod shape;

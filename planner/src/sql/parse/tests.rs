@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ErrorKind;
+use crate::sql::statement::QueryKind;
 
 fn parsed(text: &str) -> Result<Statement> {
     parse(text, 1 << 20)

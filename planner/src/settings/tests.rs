@@ -1,0 +1,86 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn every_setting_survives_the_way_through_text() {
+    let mut settings = SessionSettings::default();
+    for (key, value) in [
+        ("landfast.catalog", "lake"),
+        ("schema", "a.b"),
+        ("LANDFAST.FRESHNESS", "bounded 1m 30s"),
+        ("landfast.stale_reads", "allow"),
+        ("landfast.placement", "Origin"),
+        ("timezone", "Europe/Berlin"),
+        ("datafusion.execution.target_partitions", "7"),
+        ("datafusion.execution.batch_size", "1024"),
+        ("datafusion.optimizer.prefer_hash_join", "false"),
+    ] {
+        settings.set(key, value).unwrap();
+    }
+    assert_eq!(settings.show("freshness").unwrap(), "bounded 90s");
+    let pairs = settings.to_pairs();
+    let again =
+        SessionSettings::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+    assert_eq!(again, settings);
+    let plain = SessionSettings::default().to_pairs();
+    let again =
+        SessionSettings::from_pairs(plain.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+    assert_eq!(again, SessionSettings::default());
+}
+
+#[test]
+fn an_unknown_key_lists_the_nearest_ones() {
+    let error = SessionSettings::default()
+        .set("landfast.freshnes", "strong")
+        .unwrap_err();
+    assert!(error.to_string().contains("landfast.freshness"), "{error}");
+    let error = SessionSettings::default()
+        .set("datafusion.catalog.location", "/")
+        .unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_value_that_does_not_fit_changes_nothing() {
+    let mut settings = SessionSettings::default();
+    for (key, value) in [
+        ("landfast.freshness", "bounded"),
+        ("landfast.freshness", "bounded 60"),
+        ("landfast.freshness", "bounded 25h"),
+        ("landfast.freshness", "fresh"),
+        ("landfast.placement", "near"),
+        ("landfast.stale_reads", "yes"),
+        ("landfast.time_zone", "Mars/Olympus"),
+        ("landfast.catalog", "no spaces allowed"),
+        ("datafusion.execution.batch_size", "0"),
+        ("datafusion.execution.target_partitions", "100000"),
+    ] {
+        assert!(settings.set(key, value).is_err(), "{key} = {value}");
+    }
+    assert_eq!(settings, SessionSettings::default());
+}
+
+#[test]
+fn a_reset_gives_back_the_default() {
+    let mut defaults = SessionSettings::default();
+    defaults.set("landfast.catalog", "lake").unwrap();
+    let mut settings = defaults.clone();
+    settings.set("landfast.catalog", "other").unwrap();
+    settings.reset("catalog", &defaults).unwrap();
+    assert_eq!(settings, defaults);
+}
+
+proptest! {
+    #[test]
+    fn any_bound_up_to_a_day_survives_the_way_through_text(ms in 0u64..=86_400_000) {
+        let freshness = Freshness::Bounded(Duration::from_millis(ms));
+        prop_assert_eq!(parse_freshness(&freshness_text(freshness)).unwrap(), freshness);
+    }
+
+    #[test]
+    fn no_text_makes_the_settings_panic(key in ".{0,40}", value in ".{0,40}") {
+        let _ = SessionSettings::default().set(&key, &value);
+        let _ = parse_freshness(&value);
+    }
+}
