@@ -54,6 +54,11 @@ impl Filters {
         kept
     }
 
+    /// Whether there is a filter that says more when a file is opened than it said when the scan was planned.
+    pub(super) fn may_tighten(&self) -> bool {
+        !self.dynamic.is_empty()
+    }
+
     /// All as one expression.
     pub(super) fn all(&self) -> Option<Filter> {
         let both: Vec<Filter> = self

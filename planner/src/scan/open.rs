@@ -123,6 +123,9 @@ impl Partition {
 
     /// Whether dynamic filters, as they are by now, leave nothing of the file: then not even its footer is read.
     fn rules_out(&self, file: &PartitionedFile) -> Result<bool> {
+        if !self.filters.may_tighten() {
+            return Ok(false);
+        }
         let lake = self.lake_file(file)?;
         let Some(filter) = all_of(&self.filters.open(&lake.maybe_nan)?.prune) else {
             return Ok(false);

@@ -127,9 +127,11 @@ impl FileSource for LakeParquetSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        // `ParquetSource` gives a `ParquetSource`; if that ever changes, opening a file says so.
+        // `ParquetSource` gives a `ParquetSource`. Should that change, a source without a batch size opens no file,
+        // which is better than one that resolves columns by name.
         let sized = self.parquet.with_batch_size(batch_size);
-        self.with_parquet(&sized).unwrap_or(sized)
+        self.with_parquet(&sized)
+            .unwrap_or_else(|_| Arc::new(self.clone()))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {

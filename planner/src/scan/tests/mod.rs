@@ -4,6 +4,7 @@ mod columns;
 mod filters;
 pub(super) mod lake;
 mod nested;
+mod oracle;
 mod pruning;
 mod reading;
 mod statistics;
