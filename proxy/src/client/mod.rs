@@ -195,7 +195,7 @@ impl Client {
         self.command(command.as_any().encode_to_vec()).await
     }
 
-    /// The tables of the whole namespace that match the two SQL patterns, where there are any.
+    /// The tables of the namespace, Landfast's own left out: of one catalog, and of schemas like a SQL pattern, where given.
     ///
     /// # Errors
     /// What the server refuses.
@@ -208,7 +208,7 @@ impl Client {
             catalog,
             db_schema_filter_pattern: schema_pattern,
             table_name_filter_pattern: None,
-            table_types: Vec::new(),
+            table_types: vec!["TABLE".to_owned()],
             include_schema: false,
         };
         self.command(command.as_any().encode_to_vec()).await

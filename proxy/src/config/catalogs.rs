@@ -8,7 +8,7 @@ use landfast_catalog::{CatalogName, MemberKind, MemberSpec, RestAuth, RestSpec, 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{KeyPath, Problem};
-use super::raw::{RawAuth, RawAuthKind, RawCatalog, RawCatalogKind, RawHeader};
+use super::raw_catalog::{RawAuth, RawAuthKind, RawCatalog, RawCatalogKind, RawHeader};
 use super::secrets::SecretKeys;
 use super::store::google_credential;
 
@@ -274,12 +274,16 @@ fn finish_url(
                 "a catalog in memory would be lost with the process; name a file as in sqlite://catalog.db",
             ));
         }
-        let file = base.join(file);
+        // What stands in the configuration is a URL already; the directory before it is not.
+        let file = if Path::new(file).is_absolute() || base.as_os_str().is_empty() {
+            file.to_owned()
+        } else {
+            let base = base.display().to_string();
+            let base = base.replace('%', "%25").replace('?', "%3F");
+            format!("{}/{file}", base.trim_end_matches('/'))
+        };
         let options = options.map(|o| format!("?{o}")).unwrap_or_default();
-        return Ok(SecretString::from(format!(
-            "sqlite://{}{options}",
-            file.display()
-        )));
+        return Ok(SecretString::from(format!("sqlite://{file}{options}")));
     }
     let mut parsed =
         url::Url::parse(url).map_err(|e| at.problem(format!("is no database URL: {e}")))?;

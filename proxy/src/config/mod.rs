@@ -8,6 +8,7 @@ mod catalogs;
 mod error;
 mod position;
 mod raw;
+mod raw_catalog;
 mod secrets;
 mod service;
 mod sites;

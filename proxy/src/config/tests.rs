@@ -224,7 +224,7 @@ fn the_example_without_any_cloud_loads() {
 #[test]
 fn a_typo_is_refused_with_its_line_and_the_nearest_key() {
     let error = error("latency_ms = 40", "latency_mss = 40");
-    assert!(error.contains(":21: link[#1].latency_mss: "), "{error}");
+    assert!(error.contains(":19: link[#1].latency_mss: "), "{error}");
     assert!(error.contains("did you mean `latency_ms`?"), "{error}");
 }
 

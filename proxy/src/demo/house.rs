@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use landfast_catalog::{CatalogName, Namespace, NamespaceSpec, SchemaName, TableName};
 use landfast_sites::{CanonicalUri, Sites};
 use serde::{Deserialize, Serialize};
 
-use super::lake::{self, LakeSpec, LakeTable, TPCH_TABLES, TpchTable};
+use super::lake::LakeTable;
+use super::making;
 use crate::config;
 use crate::error::ProxyError;
 
@@ -21,10 +20,6 @@ pub(super) const SCHEMA: &str = "tpch";
 
 /// The sites, in the order of the report: the proxy's own first.
 pub(super) const SITES: [&str; 3] = ["dc-east", "dc-west", "gcp"];
-
-/// What is where, in months since January 1970: `dc-west` has 1995 and 1996, `dc-east` all from 1997 on.
-const WEST_FROM: i32 = (1995 - 1970) * 12;
-const EAST_FROM: i32 = (1997 - 1970) * 12;
 
 /// Raised when a lake of an older program can't be used any more.
 const VERSION: u32 = 1;
@@ -91,7 +86,7 @@ impl House {
     pub async fn build(&self) -> Result<(), ProxyError> {
         self.clear()?;
         let (dir, scale_factor) = (self.dir.clone(), self.scale_factor);
-        let tables = tokio::task::spawn_blocking(move || write_lake(&dir, scale_factor))
+        let tables = tokio::task::spawn_blocking(move || making::write_lake(&dir, scale_factor))
             .await
             .map_err(|e| ProxyError::Demo(e.to_string()))??;
         self.register(&tables).await?;
@@ -157,7 +152,6 @@ impl House {
     pub fn config(&self, listen: SocketAddr) -> String {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let root = |site: &str| quoted(&self.dir.join(site).display().to_string());
-        let catalog_file = self.dir.join(CATALOG_FILE).display().to_string();
         format!(
             r#"# The configuration of `landfast demo`. Links are as slow as the real ones they stand for.
 
@@ -216,7 +210,7 @@ create_tables = true
             gcp = root("gcp"),
             east = root("dc-east"),
             west = root("dc-west"),
-            url = quoted(&format!("sqlite://{catalog_file}?mode=rwc")),
+            url = quoted(&format!("sqlite://{CATALOG_FILE}?mode=rwc")),
         )
     }
 
@@ -274,76 +268,6 @@ fn look(dir: &Path, scale_factor: f64) -> Result<HouseState, ProxyError> {
     }
 }
 
-/// Writes the origin's tables and copies parts of them.
-fn write_lake(dir: &Path, scale_factor: f64) -> Result<Vec<LakeTable>, ProxyError> {
-    let total: u64 = TPCH_TABLES.iter().map(|t| t.rows(scale_factor)).sum();
-    let bar = progress_bar(total);
-    let spec = LakeSpec {
-        root: dir.join("gcp"),
-        canonical: CANONICAL.to_owned(),
-        scale_factor,
-    };
-    let tables = lake::write(&spec, &|progress| bar.inc(progress.rows));
-    let tables = tables.map_err(|e| ProxyError::Demo(e.to_string()))?;
-    bar.set_message("copying to dc-east and dc-west");
-    for site in ["dc-east", "dc-west"] {
-        for table in &tables {
-            copy_metadata(dir, site, table.table)?;
-            for file in &table.files {
-                if file.month.is_some_and(|month| keeps(site, month)) {
-                    copy(dir, site, &file.path)?;
-                }
-            }
-        }
-    }
-    bar.finish_and_clear();
-    Ok(tables)
-}
-
-fn keeps(site: &str, month: i32) -> bool {
-    match site {
-        "dc-east" => month >= EAST_FROM,
-        "dc-west" => (WEST_FROM..EAST_FROM).contains(&month),
-        _ => true,
-    }
-}
-
-fn copy_metadata(dir: &Path, site: &str, table: TpchTable) -> Result<(), ProxyError> {
-    let folder = format!("{SCHEMA}/{table}/metadata");
-    let from = dir.join("gcp").join(&folder);
-    for entry in std::fs::read_dir(&from).map_err(|e| unusable(&from, &e))? {
-        let entry = entry.map_err(|e| unusable(&from, &e))?;
-        copy(
-            dir,
-            site,
-            &format!("{folder}/{}", entry.file_name().display()),
-        )?;
-    }
-    Ok(())
-}
-
-fn copy(dir: &Path, site: &str, path: &str) -> Result<(), ProxyError> {
-    let to = dir.join(site).join(path);
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent).map_err(|e| unusable(parent, &e))?;
-    }
-    std::fs::copy(dir.join("gcp").join(path), &to)
-        .map(drop)
-        .map_err(|e| unusable(&to, &e))
-}
-
-/// A bar over rows on standard error, drawn on a terminal only.
-fn progress_bar(rows: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(rows), ProgressDrawTarget::stderr());
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows {elapsed} {msg}")
-    {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
 fn tempfile_probe(dir: &Path) -> Result<(), ProxyError> {
     let probe = dir.join(".landfast-demo-probe");
     std::fs::write(&probe, b"")
@@ -358,7 +282,7 @@ fn remove(path: &Path, how: impl FnOnce(&Path) -> std::io::Result<()>) -> Result
     }
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> ProxyError {
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> ProxyError {
     ProxyError::File {
         path: path.to_owned(),
         reason: format!("can't be used: {error}"),

@@ -7,6 +7,7 @@
 mod compare;
 mod house;
 pub mod lake;
+mod making;
 mod queries;
 mod report;
 mod welcome;
