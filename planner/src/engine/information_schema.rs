@@ -5,6 +5,7 @@
 //! without columns, and keeps nobody else's from being shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, Int32Builder, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -26,6 +27,8 @@ pub(super) const TABLES: [&str; 4] = ["columns", "schemata", "tables", "views"];
 
 /// How many tables that nobody asked for yet are looked up for one query of `columns`.
 const LOOK_UPS_MAX: usize = 500;
+/// How long that may take: a member that hangs keeps nobody else's columns from being shown.
+const LOOK_UPS_TIME: Duration = Duration::from_secs(5);
 /// How many of them at the same time.
 const LOOK_UPS_AT_ONCE: usize = 16;
 
@@ -152,6 +155,7 @@ impl Engine {
             })
             .buffer_unordered(LOOK_UPS_AT_ONCE)
             .filter_map(futures::future::ready)
+            .take_until(tokio::time::sleep(LOOK_UPS_TIME))
             .collect::<Vec<_>>()
             .await;
         known.extend(looked_up);
