@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use landfast_catalog::DataFile;
 use landfast_sites::{CanonicalUri, Link, Route, SiteId, Sites};
 
-use crate::placement::{Candidate, PlacementInput, PlacementPolicy, place, usd};
+use crate::placement::{Candidate, PlacementInput, PlacementPolicy, place, score, usd};
 
 /// What a footer is taken to have: small beside what columns have, and never nothing.
 const FOOTER_BYTES: u64 = 16 * 1024;
@@ -35,6 +35,8 @@ pub(super) struct Placed {
     pub(super) bytes: u64,
     /// What that costs at the first site, in US dollars.
     pub(super) usd: f64,
+    /// The first site's score.
+    pub(super) seconds: f64,
 }
 
 impl<'a> Placer<'a> {
@@ -88,11 +90,17 @@ impl<'a> Placer<'a> {
             origin: &origin,
         };
         let route = place(&input, &self.policy);
-        let usd = route
-            .first()
-            .and_then(|site| self.known.get(site))
-            .map_or(0.0, |(link, _)| usd(link, bytes));
-        Ok(Placed { route, bytes, usd })
+        let first = route.first().and_then(|site| self.known.get(site));
+        let (usd, seconds) = first.map_or((0.0, 0.0), |(link, _)| {
+            let worth = self.policy.seconds_per_usd;
+            (usd(link, bytes), score(link, bytes, REQUESTS, worth))
+        });
+        Ok(Placed {
+            route,
+            bytes,
+            usd,
+            seconds,
+        })
     }
 
     /// The columns' recorded sizes, or a share of the file where they aren't recorded; and the footer.

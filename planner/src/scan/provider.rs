@@ -34,6 +34,9 @@ use crate::types::{arrow_schema, literal_scalar};
 /// DataFusion wants a store for every scan. Nothing is ever read from this one.
 const STORE: &str = "lake://files";
 
+/// With a limit, the nearest files are chosen among the first so many.
+const LIMIT_CHOICE_FILES: usize = 1000;
+
 /// One pinned snapshot of a table.
 ///
 /// The schema is the table's current one: a column added since the snapshot was written is there, and reads as null.
@@ -65,7 +68,46 @@ struct Survivors {
     kept: Vec<(usize, usize)>,
     files_total: u64,
     manifests_total: u64,
-    manifests_kept: u64,
+}
+
+impl Survivors {
+    fn files(&self) -> impl Iterator<Item = &DataFile> {
+        let file = |(at, nth): &(usize, usize)| &self.loaded.manifests[*at].files[*nth];
+        self.kept.iter().map(file)
+    }
+
+    fn manifests_kept(&self) -> u64 {
+        let mut manifests: Vec<usize> = self.kept.iter().map(|(at, _)| *at).collect();
+        manifests.dedup();
+        manifests.len() as u64
+    }
+
+    /// Places every file; where so many rows are enough, keeps the files that give them soonest.
+    fn place(&mut self, placer: &Placer<'_>, enough: Option<u64>) -> Result<Vec<Placed>> {
+        let placed: Result<Vec<Placed>> = self.files().map(|file| placer.place(file)).collect();
+        let mut placed = placed?;
+        let Some(enough) = enough else {
+            return Ok(placed);
+        };
+        let rows: Vec<u64> = self.files().map(|file| file.rows).collect();
+        let mut soonest: Vec<usize> = (0..placed.len()).collect();
+        soonest.sort_by(|a, b| placed[*a].seconds.total_cmp(&placed[*b].seconds));
+        let mut keep = vec![false; placed.len()];
+        let mut found = 0_u64;
+        for at in soonest {
+            if found >= enough {
+                break;
+            }
+            keep[at] = true;
+            found = found.saturating_add(rows[at]);
+        }
+        let mut nth = keep.iter();
+        self.kept
+            .retain(|_| nth.next().copied().unwrap_or_default());
+        let mut nth = keep.iter();
+        placed.retain(|_| nth.next().copied().unwrap_or_default());
+        Ok(placed)
+    }
 }
 
 impl LakeTable {
@@ -130,8 +172,9 @@ impl LakeTable {
         ids
     }
 
-    /// Prunes manifests, then files; with a limit and nothing left to filter, stops when there are rows enough.
-    async fn survivors(&self, filters: &[Expr], limit: Option<usize>) -> Result<Survivors> {
+    /// Prunes manifests, then files. Where so many rows are enough, stops once there are more than enough to choose the
+    /// nearest from.
+    async fn survivors(&self, filters: &[Expr], enough: Option<u64>) -> Result<Survivors> {
         let pruner = Pruner::new(&self.table.metadata, filters);
         let mut survivors = match &self.files {
             Files::Loaded(files) => Survivors {
@@ -159,12 +202,11 @@ impl LakeTable {
                 }
             }
         };
-        let enough = self.rows_enough(filters, limit);
         let mut rows = 0_u64;
         for (at, manifest) in survivors.loaded.manifests.iter().enumerate() {
-            let before = survivors.kept.len();
             for (nth, file) in manifest.files.iter().enumerate() {
-                if enough.is_some_and(|enough| rows >= enough) {
+                let choice = survivors.kept.len() >= LIMIT_CHOICE_FILES;
+                if choice && enough.is_some_and(|enough| rows >= enough) {
                     break;
                 }
                 if pruner.keeps(file) {
@@ -172,7 +214,6 @@ impl LakeTable {
                     rows = rows.saturating_add(file.rows);
                 }
             }
-            survivors.manifests_kept += u64::from(survivors.kept.len() > before);
         }
         Ok(survivors)
     }
@@ -212,7 +253,7 @@ impl LakeTable {
             files_total: survivors.files_total,
             files_pruned: survivors.files_total - survivors.kept.len() as u64,
             manifests_total: survivors.manifests_total,
-            manifests_pruned: survivors.manifests_total - survivors.manifests_kept,
+            manifests_pruned: survivors.manifests_total - survivors.manifests_kept(),
             ..ScanSummary::default()
         };
         summary.place(
@@ -272,12 +313,8 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let survivors = self.survivors(filters, limit).await?;
-        let files: Vec<&DataFile> = survivors
-            .kept
-            .iter()
-            .map(|(at, nth)| &survivors.loaded.manifests[*at].files[*nth])
-            .collect();
+        let enough = self.rows_enough(filters, limit);
+        let mut survivors = self.survivors(filters, enough).await?;
         let root = self.inventory().await;
         let projected = projection.map(Vec::as_slice);
         let maker = FileMaker { table: &self.table };
@@ -289,10 +326,8 @@ impl TableProvider for LakeTable {
             columns,
             share,
         );
-        let placed: Vec<Placed> = files
-            .iter()
-            .map(|file| placer.place(file))
-            .collect::<Result<_>>()?;
+        let placed = survivors.place(&placer, enough)?;
+        let files: Vec<&DataFile> = survivors.files().collect();
 
         let known = StatisticsMaker::new(self.table.schema(), projected);
         let statistics = known.of_scan(files.iter().copied());

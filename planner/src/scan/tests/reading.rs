@@ -84,6 +84,24 @@ async fn each_file_is_read_from_where_it_is_near_and_the_summary_says_so() {
 }
 
 #[tokio::test]
+async fn a_limit_is_served_by_the_nearest_files() {
+    let lake = Lake::new();
+    let files: Vec<DataFile> = (0..5)
+        .map(|at| numbers(&lake, &file(&format!("f{at}")), at * 10, 10))
+        .collect();
+    lake.copy(&file("f3"));
+    let root = CanonicalUri::new(ROOT);
+    lake.sites.inventory().refresh(&root).await;
+    let table = lake.table(metadata(vec![column(1, "n", "long")], &[]), files);
+    let rows = table.rows("SELECT n FROM t LIMIT 4").await;
+    assert!(rows.iter().all(|row| row.starts_with('3')), "{rows:?}");
+    let read = table.context.log.snapshot();
+    assert_eq!(read.len(), 1);
+    assert_eq!(read[0].site, site("here"));
+    assert_eq!(table.files_read("SELECT n FROM t LIMIT 14").await, 2);
+}
+
+#[tokio::test]
 async fn a_copy_that_is_gone_costs_a_miss_and_no_answer() {
     let lake = Lake::new();
     let files = vec![numbers(&lake, &file("a"), 0, 5)];
