@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -65,22 +66,19 @@ def use_own_python(scratch):
 def measure(args, scratch):
     from harness import machine
     from harness.engines import Engines
-    from harness.lake import open_lake
+    from harness.lake import open_lake, write_lake
     from harness.measure import cold, query_texts, round_trips, scan, timed, warm
 
     binaries = args.binaries or build(args.dev)
     lake = args.lake or scratch / f"lake-sf{args.scale_factor:g}"
-    if not (lake / "complete").exists():
-        say(f"Writing TPC-H at scale factor {args.scale_factor:g} to {lake}")
-        subprocess.run([binaries / "landfast-bench", "lake", "--dir", lake, "--scale-factor", str(args.scale_factor)], check=True)
-        (lake / "complete").touch()
-    tables = open_lake(lake / "catalog.db", "lake", "tpch")
+    write_lake(lake, binaries / "landfast-bench", args.scale_factor)
+    tables = open_lake(lake)
     queries = query_texts(numbers(args.queries))
     names = args.engines.split(",")
     settings = engine_settings(args)
 
     with open(scratch / "engines.log", "w") as log:
-        engines = Engines(tables, binaries.resolve(), lake.resolve(), settings, log)
+        engines = Engines(tables, binaries.resolve(), lake.resolve(), settings, scratch, log)
         if args.explain:
             return explain(engines, names, queries, scratch / "explain")
         running = [engines.start(name) for name in names]
@@ -124,11 +122,11 @@ def build(dev):
 
 
 def engine_settings(args):
-    """What Landfast runs with by itself, so that plain DataFusion gets the same."""
-    return {
-        "target_partitions": args.target_partitions or len(os.sched_getaffinity(0)),
-        "batch_size": 8192,
-    }
+    """Landfast's own defaults, as its configuration documents them, so that plain DataFusion gets the same."""
+    documented = dict(re.findall(r"^#(target_partitions|batch_rows) = (\d+)$", (ROOT / "config" / "landfast.toml").read_text(), re.MULTILINE))
+    # 0 is two for each core.
+    partitions = args.target_partitions or int(documented["target_partitions"]) or 2 * len(os.sched_getaffinity(0))
+    return {"target_partitions": partitions, "batch_size": int(documented["batch_rows"])}
 
 
 def check_answers(engines, queries, scratch):

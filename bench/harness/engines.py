@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -74,8 +73,8 @@ class Engine:
 class Engines:
     """Knows how to start each engine on one lake, as often as asked."""
 
-    def __init__(self, tables, binaries, lake, settings, log):
-        self.tables, self.binaries, self.lake, self.settings, self.log = tables, binaries, lake, settings, log
+    def __init__(self, tables, binaries, lake, settings, scratch, log):
+        self.tables, self.binaries, self.lake, self.settings, self.scratch, self.log = tables, binaries, lake, settings, scratch, log
 
     def start(self, name):
         return getattr(self, name.replace("-", "_"))()
@@ -106,7 +105,9 @@ class Engines:
 
     def config(self, port):
         """One site, whose folder is the lake, at no distance: what is measured is the engine and Flight, not a link."""
-        text = (HERE / "landfast.toml").read_text().replace("{port}", str(port)).replace("{lake}", str(self.lake))
-        path = Path(tempfile.gettempdir()) / f"landfast-bench-{os.getpid()}-{port}.toml"
+        text = (HERE / "landfast.toml").read_text()
+        for name, value in (self.settings | {"port": port, "lake": self.lake}).items():
+            text = text.replace("{" + name + "}", str(value))
+        path = self.scratch / f"landfast-{port}.toml"
         path.write_text(text)
         return path

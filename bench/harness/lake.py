@@ -1,9 +1,22 @@
 """The lake that every engine reads: Iceberg tables under file:// URIs, and a SQLite catalog that says where they are."""
 
+import json
 import sqlite3
+import subprocess
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
+
+# As every SQL catalog of Iceberg has them.
+CATALOG = """
+CREATE TABLE iceberg_tables (
+    catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,
+    metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5) DEFAULT 'TABLE',
+    PRIMARY KEY (catalog_name, table_namespace, table_name));
+CREATE TABLE iceberg_namespace_properties (
+    catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL,
+    property_value VARCHAR(1000) NOT NULL, PRIMARY KEY (catalog_name, namespace, property_key));
+"""
 
 TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
 
@@ -18,16 +31,35 @@ class Table:
     rows: int
 
 
-def open_lake(catalog_file, catalog_name, schema):
+def write_lake(folder, writer, scale_factor):
+    """Has `writer` write the tables below `folder`, and registers them as lake.tpch.*. A lake that is there already stays."""
+    catalog_file = folder / "catalog.db"
+    if catalog_file.exists():
+        return
+    print(f"Writing TPC-H at scale factor {scale_factor:g} to {folder}", flush=True)
+    written = subprocess.run(
+        [writer, "lake", "--dir", folder, "--scale-factor", str(scale_factor)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    unfinished = folder / "catalog.db.part"
+    unfinished.unlink(missing_ok=True)
+    catalog = sqlite3.connect(unfinished)
+    catalog.executescript(CATALOG)
+    catalog.execute("INSERT INTO iceberg_namespace_properties VALUES ('lake', 'tpch', 'exists', 'true')")
+    tables = [json.loads(line) for line in written.splitlines()]
+    catalog.executemany("INSERT INTO iceberg_tables VALUES ('lake', 'tpch', :table, :metadata, NULL, 'TABLE')", tables)
+    catalog.commit()
+    catalog.close()
+    unfinished.rename(catalog_file)
+
+
+def open_lake(folder):
     """Every table's place, and proof that the folder an engine may list is exactly the snapshot."""
-    with sqlite3.connect(f"file:{catalog_file}?mode=ro", uri=True) as catalog:
-        rows = catalog.execute(
-            "SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?",
-            (catalog_name, schema),
-        ).fetchall()
+    catalog = sqlite3.connect(f"file:{folder}/catalog.db?mode=ro", uri=True)
+    rows = catalog.execute("SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = 'lake' AND table_namespace = 'tpch'").fetchall()
+    catalog.close()
     missing = set(TABLES) - {name for name, _ in rows}
     if missing:
-        raise SystemExit(f"{catalog_file}: no table {', '.join(sorted(missing))} in {catalog_name}.{schema}; remove the lake and start again")
+        raise SystemExit(f"{folder}: no table {', '.join(sorted(missing))} in lake.tpch; remove the lake and start again")
     return [open_table(name, local(location)) for name, location in sorted(rows) if name in TABLES]
 
 

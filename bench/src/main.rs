@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+mod lake;
 mod peer;
 mod protocol;
 
@@ -18,6 +19,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Worker {
+    /// Write the lake, and print where each table's metadata is.
+    Lake {
+        #[arg(long)]
+        dir: PathBuf,
+        #[arg(long)]
+        scale_factor: f64,
+    },
     /// Answer statements with plain DataFusion over Parquet folders.
     Datafusion {
         /// `NAME=FOLDER` for each table.
@@ -33,6 +41,7 @@ enum Worker {
 fn main() -> anyhow::Result<()> {
     let runtime = Runtime::new()?;
     match Args::parse().worker {
+        Worker::Lake { dir, scale_factor } => lake::write(&dir, scale_factor),
         Worker::Datafusion {
             tables,
             target_partitions,

@@ -9,7 +9,7 @@
     reason = "a test that cannot read the repository says where and stops"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -407,30 +407,32 @@ fn names_say_what_is_inside(tree: &Tree) -> Vec<String> {
     faults
 }
 
-/// A key, commented out or not, needs words at the end of its line, or a line of words above it in the same block.
+/// A key, commented out or not, needs words in its block or at the end of its line, once in the file.
 fn configuration_is_explained(tree: &Tree) -> Vec<String> {
     let Some(text) = tree.get("config/landfast.toml") else {
         return Vec::new();
     };
-    let mut faults = Vec::new();
-    let mut explained = false;
+    let mut explained = BTreeSet::new();
+    let mut bare = Vec::new();
+    let mut in_words = false;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if let Some((key, value)) = assignment(line) {
-            if !explained && !value.contains(" # ") {
-                faults.push(format!("config/landfast.toml:{}: say above `{key}` what it means, in which unit, and its default", number + 1));
+            if in_words || value.contains(" # ") {
+                explained.insert(key);
+            } else {
+                bare.push((number + 1, key));
             }
-            explained = false;
-        } else if line.starts_with('#')
-            && line.chars().any(char::is_alphabetic)
-            && !line.starts_with("# [")
-        {
-            explained = true;
         } else if line.is_empty() {
-            explained = false;
+            in_words = false;
+        } else if line.starts_with('#') && !line.trim_start_matches(['#', ' ']).starts_with('[') {
+            in_words |= line.chars().any(char::is_alphabetic);
         }
     }
-    faults
+    bare.into_iter()
+        .filter(|(_, key)| !explained.contains(key))
+        .map(|(number, key)| format!("config/landfast.toml:{number}: say above `{key}` what it means, in which unit, and its default"))
+        .collect()
 }
 
 fn no_registry_is_named(tree: &Tree) -> Vec<String> {
