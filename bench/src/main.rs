@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+mod in_process;
 mod lake;
 mod peer;
 mod protocol;
@@ -19,6 +20,11 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Worker {
+    /// Answer statements with Landfast's engine, without Flight.
+    Landfast {
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Write the lake, and print where each table's metadata is.
     Lake {
         #[arg(long)]
@@ -41,6 +47,10 @@ enum Worker {
 fn main() -> anyhow::Result<()> {
     let runtime = Runtime::new()?;
     match Args::parse().worker {
+        Worker::Landfast { config } => {
+            let engine = runtime.block_on(in_process::open(&config))?;
+            protocol::answer(&runtime, &engine)
+        }
         Worker::Lake { dir, scale_factor } => lake::write(&dir, scale_factor),
         Worker::Datafusion {
             tables,
