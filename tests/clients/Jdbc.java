@@ -87,10 +87,11 @@ public final class Jdbc {
     return found;
   }
 
-  /** The last column of the first row: SHOW may give the name first. */
+  /** The first row's first column; of SHOW, which gives a name, a value and what it means, the value. */
   private static String only(Statement statement, String sql) throws SQLException {
     try (ResultSet rows = statement.executeQuery(sql)) {
-      return rows.next() ? rows.getString(rows.getMetaData().getColumnCount()) : "nothing";
+      boolean shown = sql.startsWith("show");
+      return rows.next() ? (shown ? rows.getString("value") : rows.getString(1)) : "nothing";
     }
   }
 

@@ -71,6 +71,12 @@ def schema(sql, name="main"):
         return {"columns": found.names, "types": [str(field.type) for field in found]}
 
 
+def prepare(sql, name="main"):
+    with connections[name].cursor() as cursor:
+        cursor.adbc_prepare(sql)
+        return True
+
+
 def objects(name="main", **filters):
     return connections[name].adbc_get_objects(**filters).read_all().to_pylist()
 
@@ -160,6 +166,7 @@ if __name__ == "__main__":
             "execute": execute,
             "update": update,
             "schema": schema,
+            "prepare": prepare,
             "objects": objects,
             "table_schema": table_schema,
             "info": info,

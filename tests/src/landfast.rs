@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -196,18 +195,6 @@ impl Landfast {
     pub fn log(&self) -> String {
         self.server.log()
     }
-}
-
-/// Runs `landfast` with arguments to its end.
-///
-/// # Errors
-/// When there is no binary.
-pub fn run(arguments: &[&str]) -> Result<Output> {
-    Command::new(binary()?)
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .output()
-        .context("run landfast")
 }
 
 /// The binary of this very build: Cargo puts it beside the tests' own binaries.

@@ -50,6 +50,15 @@ pub struct Seen {
     pub headers: HashMap<String, String>,
 }
 
+impl Seen {
+    /// Whether a data file is read, or a part of one.
+    pub fn is_read(&self) -> bool {
+        // Clients may write the dot as %2E.
+        let object = self.path.split('?').next().unwrap_or_default();
+        self.method == "GET" && object.ends_with("parquet")
+    }
+}
+
 /// A running reverse proxy; see the module.
 #[derive(Debug)]
 pub struct Reverse {
@@ -184,12 +193,7 @@ impl Shared {
         if self.gate.is_refusing() {
             return false;
         }
-        let is_read = seen.method == "GET"
-            && seen
-                .path
-                .split('?')
-                .next()
-                .is_some_and(|path| path.ends_with(".parquet"));
+        let is_read = seen.is_read();
         state.seen.push(seen);
         match (&mut state.reads_left, is_read) {
             (Some(0), true) => {

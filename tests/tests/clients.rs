@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use landfast_tests::clients::{Adbc, java};
 use landfast_tests::landfast::{self, ENGINEER, Landfast, PASSWORD, READER};
 use landfast_tests::process::run_dir;
-use landfast_tests::world::World;
+use landfast_tests::stores::S3_SECRET_KEY;
+use landfast_tests::world::{S3_SECRET_VARIABLE, World};
 use serde_json::{Value, json};
 
 struct Fixture {
@@ -125,11 +126,10 @@ fn adbc_logs_in_over_tls_and_every_handshake_is_a_session_of_its_own() {
     let (mut one, mut other) = (Adbc::to(landfast), Adbc::to(landfast));
     one.execute("set landfast.placement = 'origin'").unwrap();
     let show = "show landfast.placement";
-    let last = |rows: landfast_tests::clients::Rows| rows.rows[0].last().unwrap().clone();
-    assert_eq!(last(one.query(show)), json!("origin"));
+    assert_eq!(one.query(show).texts("value"), ["origin"]);
     assert_eq!(
-        last(other.query(show)),
-        json!("nearest"),
+        other.query(show).texts("value"),
+        ["nearest"],
         "another session's setting leaked"
     );
 
@@ -180,12 +180,12 @@ fn a_bearer_token_is_a_session_only_with_cookies() {
         .execute("set landfast.placement = 'origin'")
         .unwrap();
     assert_eq!(
-        cookies.query("show landfast.placement").rows[0].last(),
-        Some(&json!("origin"))
+        cookies.query("show landfast.placement").texts("value"),
+        ["origin"]
     );
     assert_eq!(
-        bare.query("show landfast.placement").rows[0].last(),
-        Some(&json!("nearest"))
+        bare.query("show landfast.placement").texts("value"),
+        ["nearest"]
     );
 }
 
@@ -249,7 +249,7 @@ fn only_queries_and_named_statements_run_in_any_disguise() {
             format!("explain analyze {statement}"),
         ] {
             client.refused(&disguise);
-            let prepared = client.ask(&json!({ "do": "schema", "sql": disguise }));
+            let prepared = client.ask(&json!({ "do": "prepare", "sql": disguise }));
             assert!(prepared.is_err(), "{disguise}: prepared");
         }
         let updated = client.ask(&json!({ "do": "update", "sql": statement }));
@@ -303,7 +303,7 @@ fn a_statement_that_changes_something_runs_exactly_once_whether_or_not_it_is_fet
         .unwrap();
     // To prepare is not to run.
     client
-        .ask(&json!({ "do": "schema", "sql": "drop schema plant.once" }))
+        .ask(&json!({ "do": "prepare", "sql": "drop schema plant.once" }))
         .unwrap();
     client.execute("drop schema plant.once").unwrap();
     assert!(client.execute("drop schema plant.once").is_err());
@@ -395,7 +395,12 @@ fn a_typo_in_the_configuration_is_refused_and_named() {
         assert!(right.contains(from), "nothing to misspell: {from}");
         fs::write(&wrong, right.replacen(from, to, 1)).unwrap();
         for command in ["check", "serve"] {
-            let done = landfast::run(&[command, "--config", wrong.to_str().unwrap()]).unwrap();
+            let mut landfast = Command::new(landfast::binary().unwrap());
+            landfast.args([command, "--config"]).arg(&wrong);
+            let done = landfast
+                .env(S3_SECRET_VARIABLE, S3_SECRET_KEY)
+                .output()
+                .unwrap();
             let said = String::from_utf8_lossy(&done.stderr);
             assert!(!done.status.success(), "{command} took {to}");
             assert!(said.contains(named), "{command}, {to}: {said}");
@@ -415,10 +420,7 @@ fn check_probes_every_site_and_member_one_line_each() {
     fs::write(&config, toml).unwrap();
     let mut check = Command::new(landfast::binary().unwrap());
     check.args(["check", "--config"]).arg(&config);
-    check.env(
-        landfast_tests::world::S3_SECRET_VARIABLE,
-        landfast_tests::stores::S3_SECRET_KEY,
-    );
+    check.env(S3_SECRET_VARIABLE, S3_SECRET_KEY);
     let done = check.output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(
@@ -426,14 +428,22 @@ fn check_probes_every_site_and_member_one_line_each() {
         "{said}{}",
         String::from_utf8_lossy(&done.stderr)
     );
-    for name in ["gcp", "dc-east", "dc-west", "lake", "plant"] {
-        let lines: Vec<&str> = said
-            .lines()
-            .filter(|line| {
-                line.split_whitespace()
-                    .any(|word| word.trim_matches(':') == name)
-            })
-            .collect();
-        assert_eq!(lines.len(), 1, "{name} in {said}");
+    for (kind, name) in [
+        ("site", "gcp"),
+        ("site", "dc-east"),
+        ("site", "dc-west"),
+        ("catalog", "lake"),
+        ("catalog", "plant"),
+    ] {
+        let about = format!("{kind} {name}:");
+        let lines = said.lines().filter(|line| {
+            let words: Vec<&str> = line.split_whitespace().skip(1).take(2).collect();
+            words.join(" ") == about
+        });
+        let lines: Vec<&str> = lines.collect();
+        assert!(
+            matches!(lines[..], [line] if line.starts_with("ok")),
+            "{about} in {said}"
+        );
     }
 }
