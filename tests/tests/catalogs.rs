@@ -157,7 +157,9 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
             assert_eq!(
                 json!(
                     client
-                        .query(&format!("select id, price, day, moment, name, ok from {table} order by id"))
+                        .query(&format!(
+                            "select id, price, day, moment, name, ok from {table} order by id"
+                        ))
                         .rows
                 ),
                 want,

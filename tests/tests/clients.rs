@@ -208,7 +208,6 @@ fn an_unknown_name_is_not_found_with_the_nearest_names() {
     }
     let refusal = client.refused("select n_nam from lake.tpch.nation");
     assert!(refusal.message.contains("n_name"), "{}", refusal.message);
-    assert_eq!(refusal.status, "INVALID_ARGUMENT", "{}", refusal.message);
 }
 
 #[test]
@@ -230,7 +229,7 @@ fn only_queries_and_named_statements_run_in_any_disguise() {
             out.display()
         ),
         format!("select * from '{}'", secret.display()),
-        "set datafusion.execution.batch_size = 1".to_owned(),
+        "set datafusion.execution.listing_table_ignore_subdirectory = false".to_owned(),
         "set datafusion.catalog.location = '/'".to_owned(),
         "set datafusion.runtime.memory_limit = '1T'".to_owned(),
         "insert into lake.tpch.nation values (1, 'a', 1, 'b')".to_owned(),

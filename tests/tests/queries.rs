@@ -16,8 +16,8 @@ use landfast_tests::landfast::{Config, Landfast};
 use landfast_tests::world::{World, is_at_east};
 use serde_json::json;
 
-/// Queries that read nothing, or one small file, from `dc-east`: there is no "between" to stop it in.
-const NOT_AT_EAST: [u32; 2] = [11, 16];
+/// Queries that read one small file or nothing from `dc-east`: there is no "between" to stop it in.
+const BARELY_AT_EAST: [u32; 5] = [6, 11, 14, 16, 20];
 
 /// The world, for one test at a time: they spoil it.
 fn world() -> MutexGuard<'static, World> {
@@ -205,7 +205,7 @@ fn tpch_with_the_near_site_stopped_between_its_first_and_its_last_read_equals_du
         let reads = compare(&mut client, number);
         let served = world.east.line.reads_served();
         let broken = world.east.line.broken() - broken_before;
-        if NOT_AT_EAST.contains(&number) {
+        if broken == 0 && BARELY_AT_EAST.contains(&number) {
             continue;
         }
         assert_eq!(
