@@ -17,6 +17,9 @@ const SCHEMAS_AT_ONCE: usize = 8;
 /// A whole listing may take this many times the time-out of one call, and goes on in the background for so long.
 const TREE_TIMEOUTS: u32 = 20;
 
+/// How long a listing waits for a member that is slow, whatever its time-out: what it last said stands in for it.
+const LISTING_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The namespace as far as it is known: what is there, and what could not be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -107,16 +110,17 @@ impl Mount {
         }
     }
 
-    /// Adds all that this member has to `listing`, waiting for it no longer than its time-out.
+    /// All that this member has, waiting for it no longer than its time-out or [`LISTING_PATIENCE`].
     pub(crate) async fn add_to_listing(self: &Arc<Self>, age_max: Duration) -> Listing {
         let mut warnings = Vec::new();
         if !self.tree_is_young(age_max) {
             let mount = self.clone();
             let flight = self.shared_tree_flight(async move { mount.load_tree(age_max).await });
             if !self.is_held_off() {
-                let in_time = tokio::time::timeout(self.timeout, flight).await;
+                let patience = self.timeout.min(LISTING_PATIENCE);
+                let in_time = tokio::time::timeout(patience, flight).await;
                 if in_time.is_err() {
-                    let ms = self.timeout.as_millis();
+                    let ms = patience.as_millis();
                     warnings.push(format!(
                         "listing it takes longer than {ms} ms and goes on; what is known is shown"
                     ));

@@ -193,8 +193,8 @@ impl Namespace {
         }
     }
 
-    /// The whole tree as far as it is known. No member is waited for longer than its time-out: what it last said stands
-    /// in for it, with a warning.
+    /// The whole tree as far as it is known. No member is waited for longer than its time-out or three seconds: what it
+    /// last said stands in for it, with a warning.
     pub async fn listing(&self) -> Listing {
         let parts = join_all(
             self.mounts
