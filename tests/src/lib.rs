@@ -13,6 +13,7 @@ pub mod catalogs;
 pub mod clients;
 pub mod lake;
 pub mod landfast;
+pub mod pair;
 pub mod parts;
 pub mod process;
 pub mod reverse;

@@ -1,5 +1,4 @@
-//! Members of every kind in one namespace: what PyIceberg wrote is read, what Landfast registers PyIceberg reads, and
-//! a member that is slow, dead or locked holds up nobody else.
+//! Catalogs of every kind in one namespace: what PyIceberg wrote is read, and what Landfast registers PyIceberg reads.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,105 +6,27 @@
 )]
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use landfast_tests::catalogs::{Postgres, RestCatalog};
+use landfast_tests::catalogs::Postgres;
 use landfast_tests::clients::{Adbc, Iceberg};
-use landfast_tests::lake::{iceberg_io, rest_properties, sql_properties};
-use landfast_tests::landfast::{Config, Landfast};
-use landfast_tests::process::{run_dir, wait_until};
-use landfast_tests::reverse::{Fault, OAuth2, Reverse};
-use landfast_tests::stores::{AZURE_ACCOUNT, AZURE_KEY, S3_ACCESS_KEY, S3_SECRET_KEY, Store};
+use landfast_tests::lake::sql_properties;
+use landfast_tests::landfast::Landfast;
+use landfast_tests::pair::{Pair, columns, sql_member};
+use landfast_tests::process::run_dir;
+use landfast_tests::stores::{AZURE_ACCOUNT, AZURE_KEY, Store};
 use landfast_tests::world::link;
 use serde_json::{Value, json};
-
-/// Small servers of this test alone: a cloud store, an on-prem store, a REST catalog between a reverse proxy and it.
-struct Small {
-    gcs: Store,
-    s3: Store,
-    rest: RestCatalog,
-    line: Reverse,
-    io: Value,
-}
-
-impl Small {
-    fn start() -> Self {
-        let (gcs, s3) = (Store::gcs().unwrap(), Store::s3().unwrap());
-        gcs.make_bucket("lake").unwrap();
-        s3.make_bucket("plant").unwrap();
-        let database = run_dir("rest").unwrap().join("rest.db");
-        let rest = RestCatalog::start(&database, "gs://lake/wh", &gcs).unwrap();
-        let line = Reverse::before(rest.uri()).unwrap();
-        let io = iceberg_io(gcs.endpoint(), s3.endpoint());
-        Self {
-            gcs,
-            s3,
-            rest,
-            line,
-            io,
-        }
-    }
-
-    /// PyIceberg with the REST catalog loaded as `rest`, past the reverse proxy.
-    fn iceberg(&self) -> Iceberg {
-        let mut python = Iceberg::start();
-        let properties = rest_properties(self.rest.uri(), &self.io);
-        python.ask(
-            "catalog",
-            json!({ "name": "rest", "properties": properties }),
-        );
-        python
-    }
-
-    fn config(&self) -> Config {
-        let (gcs, s3) = (self.gcs.endpoint(), self.s3.endpoint());
-        let sites = format!(
-            "[[site]]\nname = \"gcp\"\n[site.store]\nkind = \"gcs\"\nendpoint = \"{gcs}\"\ncredential = \"anonymous\"\n\
-             [[site.prefix]]\ncanonical = \"gs://lake/\"\norigin = true\n\
-             [[site]]\nname = \"dc\"\n[site.store]\nkind = \"s3\"\nendpoint = \"{s3}\"\nregion = \"us-east-1\"\n\
-             allow_http = true\ncredential = \"static\"\naccess_key_id = \"{S3_ACCESS_KEY}\"\n\
-             secret_access_key_env = \"S3_SECRET\"\n[[site.prefix]]\ncanonical = \"s3://plant/\"\norigin = true\n"
-        );
-        let links = link("gcp", "dc", 40, 1000, 0.08);
-        Config::at("dc")
-            .with(&sites)
-            .with(&links)
-            .env("S3_SECRET", S3_SECRET_KEY)
-    }
-
-    fn rest_member(&self, auth: &str) -> String {
-        format!(
-            "[[catalog]]\nname = \"rest\"\nkind = \"rest\"\nuri = \"{}\"\ntimeout_ms = 2000\n{auth}",
-            self.line.url()
-        )
-    }
-}
-
-fn sql_member(name: &str, url: &str) -> String {
-    format!("[[catalog]]\nname = \"{name}\"\nkind = \"sql\"\nurl = \"{url}\"\n")
-}
-
-fn columns() -> Value {
-    json!({
-        "id": ["int64", [1, 2, 3]],
-        "price": ["decimal(9,2)", ["0.10", "-2.00", null]],
-        "day": ["date", ["2024-02-29", "1969-12-31", null]],
-        "moment": ["timestamptz", ["2024-02-29T12:00:00+00:00", "1969-12-31T23:59:59.999999+00:00", null]],
-        "name": ["string", ["a", "ö", null]],
-        "ok": ["bool", [true, false, null]],
-    })
-}
 
 #[test]
 fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_registered_ones_read_back()
  {
-    let small = Small::start();
+    let pair = Pair::start().unwrap();
     let postgres = Postgres::start().unwrap();
     let sqlite = run_dir("sqlite").unwrap().join("lite.db");
-    let mut python = small.iceberg();
+    let mut python = pair.iceberg();
     let lite = format!("sqlite:///{}", sqlite.display());
     for (name, url) in [("pg", postgres.sqlalchemy_url()), ("lite", lite)] {
-        let properties = sql_properties(&url, &format!("s3://plant/{name}"), &small.io);
+        let properties = sql_properties(&url, &format!("s3://plant/{name}"), &pair.io);
         python.ask("catalog", json!({ "name": name, "properties": properties }));
     }
     let mut written = Value::Null;
@@ -118,9 +39,9 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
             json!({ "catalog": catalog, "table": ["Shop", "Sales"], "columns": columns() });
         written = python.ask("create_table", request);
     }
-    let config = small
+    let config = pair
         .config()
-        .with(&small.rest_member(""))
+        .with(&pair.rest_member(""))
         .with(&sql_member("pg", &postgres.url()));
     let config = config.with(&sql_member(
         "lite",
@@ -216,19 +137,19 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
 
 #[test]
 fn schemas_and_tables_come_and_go_in_the_catalog_and_no_file_goes_with_them() {
-    let small = Small::start();
+    let pair = Pair::start().unwrap();
     let sqlite = run_dir("sqlite").unwrap().join("lite.db");
     let mut python = Iceberg::start();
     let properties = sql_properties(
         &format!("sqlite:///{}", sqlite.display()),
         "s3://plant/lite",
-        &small.io,
+        &pair.io,
     );
     python.ask(
         "catalog",
         json!({ "name": "lite", "properties": properties }),
     );
-    let config = small.config().with(&sql_member(
+    let config = pair.config().with(&sql_member(
         "lite",
         &format!("sqlite://{}", sqlite.display()),
     ));
@@ -244,7 +165,7 @@ fn schemas_and_tables_come_and_go_in_the_catalog_and_no_file_goes_with_them() {
         "create_table",
         json!({ "catalog": "lite", "table": ["fresh", "t"], "columns": columns() }),
     );
-    let bucket = small.s3.bucket("plant").unwrap();
+    let bucket = pair.s3.bucket("plant").unwrap();
     let files = bucket.list("lite").unwrap();
     let refusal = client.execute("drop schema lite.fresh").unwrap_err();
     assert!(
@@ -326,12 +247,12 @@ fn one_join_reads_from_three_origins_in_google_a_directory_and_on_prem() {
 
 /// Joins a table in the cloud, one on-prem, and one at `third`; each must give bytes, from its own origin.
 fn join_over_three_origins(third: &str, site: &str, warehouse: &str, io: &Value) {
-    let small = Small::start();
+    let pair = Pair::start().unwrap();
     let dir = run_dir("sqlite").unwrap();
     let (lite, ops) = (dir.join("lite.db"), dir.join("ops.db"));
-    let mut python = small.iceberg();
+    let mut python = pair.iceberg();
     for (name, file, warehouse, io) in [
-        ("lite", &lite, "s3://plant/lite", &small.io),
+        ("lite", &lite, "s3://plant/lite", &pair.io),
         ("ops", &ops, warehouse, io),
     ] {
         let properties = sql_properties(&format!("sqlite:///{}", file.display()), warehouse, io);
@@ -363,11 +284,11 @@ fn join_over_three_origins(third: &str, site: &str, warehouse: &str, io: &Value)
             json!({ "catalog": catalog, "table": ["s", table], "columns": columns }),
         );
     }
-    let config = small
+    let config = pair
         .config()
         .with(site)
         .with(&link(third, "dc", 60, 1000, 0.05))
-        .with(&small.rest_member(""));
+        .with(&pair.rest_member(""));
     let config = config.with(&sql_member("lite", &format!("sqlite://{}", lite.display())));
     let config = config
         .with(&sql_member("ops", &format!("sqlite://{}", ops.display())))
@@ -389,142 +310,4 @@ fn join_over_three_origins(third: &str, site: &str, warehouse: &str, io: &Value)
     let mut sites = vec!["dc", "gcp", third];
     sites.sort_unstable();
     assert_eq!(reads.texts("site"), sites);
-}
-
-#[test]
-fn a_member_that_hangs_holds_up_nobody_else() {
-    let small = Small::start();
-    let sqlite = run_dir("sqlite").unwrap().join("lite.db");
-    let mut python = small.iceberg();
-    let properties = sql_properties(
-        &format!("sqlite:///{}", sqlite.display()),
-        "s3://plant/lite",
-        &small.io,
-    );
-    python.ask(
-        "catalog",
-        json!({ "name": "lite", "properties": properties }),
-    );
-    for catalog in ["rest", "lite"] {
-        python.ask(
-            "create_namespace",
-            json!({ "catalog": catalog, "namespace": ["s"] }),
-        );
-        python.ask(
-            "create_table",
-            json!({ "catalog": catalog, "table": ["s", "t"], "columns": columns() }),
-        );
-    }
-    small.line.fail("/", Fault::Hang);
-    // A minute is for ever here: what is tested is that nobody waits for it.
-    let member = small
-        .rest_member("")
-        .replace("timeout_ms = 2000", "timeout_ms = 60000");
-    let config = small.config().with(&member).with(&sql_member(
-        "lite",
-        &format!("sqlite://{}", sqlite.display()),
-    ));
-    let landfast = Landfast::start(&config).unwrap();
-    let mut client = Adbc::to(&landfast);
-    let start = Instant::now();
-    assert_eq!(
-        client.query("select count(*) from lite.s.t").only(),
-        &json!(3)
-    );
-    let listed = client.query(
-        "select table_catalog, table_name from information_schema.tables where table_schema = 's'",
-    );
-    assert_eq!(listed.texts("table_catalog"), ["lite"]);
-    let catalogs =
-        client.query("select catalog, state from landfast.system.catalogs order by catalog");
-    assert_eq!(catalogs.texts("catalog"), ["lite", "rest"]);
-    assert!(
-        start.elapsed() < Duration::from_secs(60),
-        "somebody waited for the member that hangs"
-    );
-
-    small.line.heal();
-    let waited = wait_until(
-        "the member to be read again",
-        Duration::from_secs(90),
-        || client.try_query("select count(*) from rest.s.t").is_ok(),
-    );
-    waited.unwrap();
-}
-
-#[test]
-fn a_rest_member_renews_its_oauth2_token_before_it_expires() {
-    let small = Small::start();
-    let mut python = small.iceberg();
-    python.ask(
-        "create_namespace",
-        json!({ "catalog": "rest", "namespace": ["s"] }),
-    );
-    python.ask(
-        "create_table",
-        json!({ "catalog": "rest", "table": ["s", "t"], "columns": columns() }),
-    );
-    let lifetime = Duration::from_secs(4);
-    small.line.require_oauth2(OAuth2 {
-        client_id: "landfast".into(),
-        client_secret: "hush".into(),
-        lifetime,
-    });
-    let auth = "[catalog.auth]\nkind = \"oauth2\"\nclient_id = \"landfast\"\nclient_secret_env = \"OAUTH2_SECRET\"\nscope = \"catalog\"\n";
-    let config = small
-        .config()
-        .with(&small.rest_member(auth))
-        .env("OAUTH2_SECRET", "hush");
-    let landfast = Landfast::start(&config).unwrap();
-    let mut client = Adbc::to(&landfast);
-    client.execute("set landfast.freshness = 'strong'").unwrap();
-    let start = Instant::now();
-    let mut queries = 0;
-    while start.elapsed() < lifetime * 2 + Duration::from_secs(1) {
-        assert_eq!(
-            client.query("select count(*) from rest.s.t").only(),
-            &json!(3)
-        );
-        queries += 1;
-    }
-    let (tokens, expired) = small.line.tokens();
-    assert!(
-        queries > 2 && tokens >= 3,
-        "{tokens} tokens in {queries} queries over two lifetimes"
-    );
-    assert_eq!(expired, 0, "a token was used after its time");
-    let secrets = landfast.log();
-    assert!(
-        !secrets.contains("hush") && !secrets.contains("token-1"),
-        "a secret is in the log"
-    );
-}
-
-#[test]
-fn a_rest_member_sends_its_bearer_token_and_says_when_it_is_refused() {
-    let small = Small::start();
-    let mut python = small.iceberg();
-    python.ask(
-        "create_namespace",
-        json!({ "catalog": "rest", "namespace": ["s"] }),
-    );
-    python.ask(
-        "create_table",
-        json!({ "catalog": "rest", "table": ["s", "t"], "columns": columns() }),
-    );
-    small.line.require_bearer("open sesame");
-    let auth = "[catalog.auth]\nkind = \"bearer\"\ntoken_env = \"REST_TOKEN\"\n";
-    let config = small.config().with(&small.rest_member(auth));
-    for (token, count) in [("open sesame", Some(json!(3))), ("open barley", None)] {
-        let landfast = Landfast::start(&config.clone().env("REST_TOKEN", token)).unwrap();
-        let answer = Adbc::to(&landfast).try_query("select count(*) from rest.s.t");
-        match (answer, count) {
-            (Ok(rows), Some(count)) => assert_eq!(rows.only(), &count),
-            (Err(refusal), None) => {
-                assert!(refusal.message.contains("rest"), "{}", refusal.message)
-            }
-            (answer, _) => panic!("{token}: {answer:?}"),
-        }
-        assert!(!landfast.log().contains(token), "the token is in the log");
-    }
 }
