@@ -16,6 +16,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use self::gate::{Fuse, Gate, GatedListener};
 use self::tokens::Guard;
@@ -33,7 +34,7 @@ pub enum Fault {
     Status(u16),
     /// The connection breaks after this many body bytes.
     CutAfter(usize),
-    /// Never answered (while the proxy lives).
+    /// Not answered until the proxy is healed; then the connection breaks.
     Hang,
     /// Answered after this long.
     Delay(Duration),
@@ -78,6 +79,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Faults {
     rules: Vec<(String, Fault)>,
+    /// Ends what hangs; replaced when it has.
+    hung: CancellationToken,
     seen: Vec<Seen>,
     /// Stops before the read that comes after this many more.
     reads_left: Option<u64>,
@@ -129,6 +132,7 @@ impl Reverse {
     pub fn heal(&self) {
         let mut state = self.state();
         state.rules.clear();
+        std::mem::take(&mut state.hung).cancel();
         state.reads_left = None;
         self.shared.gate.open();
     }
@@ -285,7 +289,12 @@ async fn serve(
                 "a fault on demand",
             );
         }
-        Some(Fault::Hang) => return std::future::pending().await,
+        Some(Fault::Hang) => {
+            let hung = shared.state().hung.clone();
+            hung.cancelled().await;
+            fuse.blow();
+            return std::future::pending().await;
+        }
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
         Some(Fault::CutAfter(_)) | None => {}
     }

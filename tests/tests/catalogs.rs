@@ -29,7 +29,7 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
         let properties = sql_properties(&url, &format!("s3://plant/{name}"), &pair.io);
         python.ask("catalog", json!({ "name": name, "properties": properties }));
     }
-    let mut written = Value::Null;
+    let mut locations = Vec::new();
     for catalog in ["rest", "pg", "lite"] {
         python.ask(
             "create_namespace",
@@ -37,7 +37,7 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
         );
         let request =
             json!({ "catalog": catalog, "table": ["Shop", "Sales"], "columns": columns() });
-        written = python.ask("create_table", request);
+        locations.push(python.ask("create_table", request)["metadata_location"].take());
     }
     let config = pair
         .config()
@@ -90,8 +90,8 @@ fn tables_that_pyiceberg_wrote_into_rest_postgresql_and_sqlite_are_read_and_regi
     }
     client.refused("select * from lite.\"shop\".\"sales\"");
 
-    // What the last catalog's table is, under new names in every kind of catalog, is read by PyIceberg.
-    let location = written["metadata_location"].as_str().unwrap();
+    // What the REST catalog's table is, under new names in every kind of catalog, is read by PyIceberg.
+    let location = locations[0].as_str().unwrap();
     for catalog in ["rest", "pg", "lite"] {
         let name = format!("{catalog}.\"Shop\".again");
         client

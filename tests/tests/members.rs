@@ -43,7 +43,6 @@ fn a_member_that_hangs_holds_up_nobody_else() {
         );
     }
     pair.rest_line.fail("/", Fault::Hang);
-    // A minute is for ever here: what is tested is that nobody waits for it.
     let member = pair
         .rest_member("")
         .replace("timeout_ms = 2000", "timeout_ms = 60000");
@@ -53,7 +52,6 @@ fn a_member_that_hangs_holds_up_nobody_else() {
     ));
     let landfast = Landfast::start(&config).unwrap();
     let mut client = Adbc::to(&landfast);
-    let start = Instant::now();
     assert_eq!(
         client.query("select count(*) from lite.s.t").only(),
         &json!(3)
@@ -62,21 +60,21 @@ fn a_member_that_hangs_holds_up_nobody_else() {
         "select table_catalog, table_name from information_schema.tables where table_schema = 's'",
     );
     assert_eq!(listed.texts("table_catalog"), ["lite"]);
-    let catalogs =
-        client.query("select catalog, state from landfast.system.catalogs order by catalog");
-    assert_eq!(catalogs.texts("catalog"), ["lite", "rest"]);
-    assert!(
-        start.elapsed() < Duration::from_secs(60),
-        "somebody waited for the member that hangs"
+    // Had anybody waited for its answer, it would count as down by now.
+    let rest = client.query("select state from landfast.system.catalogs where catalog = 'rest'");
+    assert_ne!(
+        rest.only(),
+        &json!("down"),
+        "somebody waited until its time was up"
     );
 
     pair.rest_line.heal();
-    let waited = wait_until(
+    wait_until(
         "the member to be read again",
-        Duration::from_secs(90),
+        Duration::from_secs(60),
         || client.try_query("select count(*) from rest.s.t").is_ok(),
-    );
-    waited.unwrap();
+    )
+    .unwrap();
 }
 
 #[test]
