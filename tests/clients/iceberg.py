@@ -1,9 +1,12 @@
 """PyIceberg, driven by the tests: writes tables into catalogs, and reads what others registered there."""
 
+import datetime
+import decimal
 import json
 
 import pyarrow as pa
 from pyiceberg.catalog import load_catalog
+from pyiceberg.types import DecimalType, DoubleType, LongType, StringType
 from pyiceberg.transforms import MonthTransform, YearTransform, IdentityTransform
 
 import wire
@@ -58,6 +61,55 @@ def create_table_over(catalog, table, path, columns):
     with made.io.new_output(path).create(overwrite=True) as file:
         parquet.write_table(rows, file)
     made.add_files([path])
+    return describe(made)
+
+
+def create_rich_table(catalog, table, version):
+    """A table with every kind of type, whose schema then changes in every way that keeps old files readable."""
+    kinds = pa.schema(
+        [
+            pa.field("id", pa.int64()),
+            pa.field("narrow", pa.int32()),
+            pa.field("single", pa.float32()),
+            pa.field("price", pa.decimal128(9, 2)),
+            pa.field("old", pa.string()),
+            pa.field("gone", pa.string()),
+            pa.field("day", pa.date32()),
+            pa.field("hour", pa.time64("us")),
+            pa.field("local", pa.timestamp("us")),
+            pa.field("moment", pa.timestamp("us", tz="UTC")),
+            pa.field("bytes", pa.binary()),
+            pa.field("fixed", pa.binary(3)),
+            pa.field("ok", pa.bool_()),
+            pa.field("tags", pa.list_(pa.string())),
+            pa.field("place", pa.struct([pa.field("town", pa.string()), pa.field("zip", pa.int32())])),
+            pa.field("counts", pa.map_(pa.string(), pa.int64())),
+        ]
+    )
+    when = datetime.datetime(2024, 2, 29, 12, 30, 0, 123456)
+    row = {
+        "id": 1, "narrow": -7, "single": 0.5, "price": decimal.Decimal("1.25"), "old": "was here", "gone": "dropped",
+        "day": when.date(), "hour": when.time(), "local": when, "moment": when.replace(tzinfo=datetime.timezone.utc),
+        "bytes": b"\x00\xff", "fixed": b"abc", "ok": True, "tags": ["a", None, "b"],
+        "place": {"town": "Ulm", "zip": 89073}, "counts": [("x", 1), ("y", None)],
+    }  # fmt: skip
+    made = catalogs[catalog].create_table(tuple(table), kinds, properties={"format-version": str(version)})
+    made.append(pa.Table.from_pylist([row, {"id": 2}], kinds))
+    with made.update_schema() as change:
+        change.rename_column("old", "renamed")
+        change.update_column("narrow", LongType())
+        change.update_column("single", DoubleType())
+        change.update_column("price", DecimalType(18, 2))
+        change.delete_column("gone")
+        change.rename_column("place.town", "city")
+        change.add_column(("place", "country"), StringType())
+    with made.update_schema() as change:
+        # The same name again is another column: what was written under the old one must not come back.
+        change.add_column("gone", StringType())
+        change.move_first("tags")
+    later = {"id": 3, "narrow": 1 << 40, "renamed": "later", "gone": "new", "place": {"city": "Bern", "country": "CH"}}
+    later["price"] = decimal.Decimal("-123456789012345.67")
+    made.append(pa.Table.from_pylist([later], made.schema().as_arrow()))
     return describe(made)
 
 
@@ -143,6 +195,7 @@ if __name__ == "__main__":
         create_table,
         create_table_from_duckdb,
         create_table_over,
+        create_rich_table,
         append,
         read,
         load,

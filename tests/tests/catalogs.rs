@@ -205,6 +205,48 @@ fn schemas_and_tables_come_and_go_in_the_catalog_and_no_file_goes_with_them() {
 }
 
 #[test]
+fn every_type_is_read_as_pyiceberg_reads_it_after_every_change_of_the_schema() {
+    let pair = Pair::start().unwrap();
+    let mut python = pair.iceberg();
+    python.ask(
+        "create_namespace",
+        json!({ "catalog": "rest", "namespace": ["s"] }),
+    );
+    let landfast = Landfast::start(&pair.config().with(&pair.rest_member(""))).unwrap();
+    let mut client = Adbc::to(&landfast);
+    for version in [1, 2] {
+        let table = format!("rich{version}");
+        python.ask(
+            "create_rich_table",
+            json!({ "catalog": "rest", "table": ["s", table], "version": version }),
+        );
+        let theirs = python.ask("read", json!({ "catalog": "rest", "table": ["s", table] }));
+        let mut theirs = theirs.as_array().unwrap().clone();
+        theirs.sort_by_key(|row| row["id"].as_i64());
+        assert_eq!(theirs.len(), 3);
+        let ours = client.query(&format!("select * from rest.s.{table} order by id"));
+        for (row, theirs) in ours.rows.iter().zip(&theirs) {
+            let pairs = ours.columns.iter().cloned().zip(row.iter().cloned());
+            let ours = Value::Object(pairs.collect());
+            assert_eq!(&ours, theirs, "format version {version}");
+        }
+        assert_eq!(ours.columns[0], "tags", "the order of columns changed too");
+        for (filter, ids) in [
+            ("gone is null", json!([[1], [2]])),
+            ("gone = 'dropped'", json!([])),
+            ("renamed = 'was here'", json!([[1]])),
+            ("narrow > 1000000000000", json!([[3]])),
+            ("narrow = -7", json!([[1]])),
+            ("place['country'] = 'CH'", json!([[3]])),
+            ("price < 0", json!([[3]])),
+        ] {
+            let sql = format!("select id from rest.s.{table} where {filter} order by id");
+            assert_eq!(json!(client.query(&sql).rows), ids, "{sql}");
+        }
+    }
+}
+
+#[test]
 fn one_join_reads_from_three_origins_in_google_azure_and_on_prem() {
     let test = "one_join_reads_from_three_origins_in_google_azure_and_on_prem";
     let Some(azure) = Store::azure().unwrap() else {
