@@ -63,10 +63,7 @@ impl Core {
         action: Action,
     ) -> Result<Response<ActionStream>, Status> {
         let results = match action.r#type.as_str() {
-            CREATE_PREPARED => self
-                .prepare(caller, &action.body)
-                .await
-                .map(|result| vec![result]),
+            CREATE_PREPARED => return self.create_prepared(caller, &action.body).await,
             CLOSE_PREPARED => {
                 unpack::<ActionClosePreparedStatementRequest>(&action.body).map(|request| {
                     self.prepared
@@ -85,9 +82,25 @@ impl Core {
         Ok(caller.respond(stream::iter(results.into_iter().map(Ok)).boxed(), None))
     }
 
+    async fn create_prepared(
+        &self,
+        caller: &Caller,
+        body: &Bytes,
+    ) -> Result<Response<ActionStream>, Status> {
+        let request: ActionCreatePreparedStatementRequest =
+            unpack(body).map_err(|fault| caller.refuse(&fault, None))?;
+        let result = self.prepare(caller, &request).await;
+        let result =
+            result.map_err(|fault| self.refuse_statement(caller, &request.query, &fault))?;
+        Ok(caller.respond(stream::iter([Ok(result)]).boxed(), None))
+    }
+
     /// Prepares a statement: parses and describes it, and runs nothing.
-    async fn prepare(&self, caller: &Caller, body: &Bytes) -> Result<arrow_flight::Result, Fault> {
-        let request: ActionCreatePreparedStatementRequest = unpack(body)?;
+    async fn prepare(
+        &self,
+        caller: &Caller,
+        request: &ActionCreatePreparedStatementRequest,
+    ) -> Result<arrow_flight::Result, Fault> {
         no_transaction(request.transaction_id.as_ref())?;
         let statement = Arc::new(self.parse(&request.query)?);
         let described = self.describe(&statement, caller).await?;

@@ -37,11 +37,9 @@ impl Core {
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         match command {
             Command::CommandStatementUpdate(update) => {
-                no_transaction(update.transaction_id.as_ref())
-                    .map_err(|fault| refuse(&caller, fault))?;
-                let statement = self
-                    .parse(&update.query)
-                    .map_err(|fault| refuse(&caller, fault))?;
+                let statement = no_transaction(update.transaction_id.as_ref())
+                    .and_then(|()| self.parse(&update.query))
+                    .map_err(|fault| self.refuse_statement(&caller, &update.query, &fault))?;
                 self.update(&mut caller, Arc::new(statement), None).await
             }
             Command::CommandPreparedStatementUpdate(update) => {

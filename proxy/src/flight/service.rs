@@ -78,7 +78,9 @@ impl FlightService for FlightSql {
                 let parsed = no_transaction(query.transaction_id.as_ref())
                     .and_then(|()| self.core.parse(&query.query));
                 (
-                    Arc::new(parsed.map_err(|fault| caller.refuse(&fault, None))?),
+                    Arc::new(parsed.map_err(|fault| {
+                        self.core.refuse_statement(&caller, &query.query, &fault)
+                    })?),
                     None,
                 )
             }
@@ -110,8 +112,17 @@ impl FlightService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
         let caller = self.core.reception.receive(request.metadata()).await?;
-        let schema = self.schema_of(&caller, &request.into_inner()).await;
-        let schema = schema.map_err(|fault| caller.refuse(&fault, None))?;
+        let command = command_of(&request.into_inner().cmd);
+        let command = command.map_err(|fault| caller.refuse(&fault, None))?;
+        let sql = match &command {
+            Command::CommandStatementQuery(query) => Some(query.query.clone()),
+            _ => None,
+        };
+        let schema = self.schema_of(&caller, command).await;
+        let schema = schema.map_err(|fault| match sql {
+            Some(sql) => self.core.refuse_statement(&caller, &sql, &fault),
+            None => caller.refuse(&fault, None),
+        })?;
         let IpcMessage(schema) = ipc_schema(&schema);
         Ok(caller.respond(SchemaResult { schema }, None))
     }
@@ -196,13 +207,9 @@ impl FlightSql {
             .map_err(|error| caller.refuse(&Fault::internal(error), None))
     }
 
-    /// The schema of what a descriptor would give. Runs nothing.
-    async fn schema_of(
-        &self,
-        caller: &Caller,
-        descriptor: &FlightDescriptor,
-    ) -> Result<SchemaRef, Fault> {
-        match command_of(&descriptor.cmd)? {
+    /// The schema of what a command would give. Runs nothing.
+    async fn schema_of(&self, caller: &Caller, command: Command) -> Result<SchemaRef, Fault> {
+        match command {
             Command::CommandStatementQuery(query) => {
                 no_transaction(query.transaction_id.as_ref())?;
                 let statement = self.core.parse(&query.query)?;

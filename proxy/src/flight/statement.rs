@@ -326,6 +326,15 @@ impl Core {
         }
     }
 
+    /// Refuses a statement that did not get as far as being planned or run: it goes on record, so that its error has a
+    /// query's id as every other has.
+    pub(super) fn refuse_statement(&self, caller: &Caller, sql: &str, fault: &Fault) -> Status {
+        let query = self.begin(caller, sql, QueryKind::Query);
+        let id = query.id();
+        query.fail(fault.label(), &fault.to_string());
+        caller.refuse(fault, Some(id))
+    }
+
     pub(super) fn begin(&self, caller: &Caller, sql: &str, kind: QueryKind) -> Query {
         self.queries
             .begin(&caller.principal, caller.session.id(), sql, kind)

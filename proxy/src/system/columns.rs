@@ -45,8 +45,11 @@ pub(super) fn maybe_numbers(values: impl Iterator<Item = Option<i64>>) -> ArrayR
     Arc::new(values.collect::<Int64Array>())
 }
 
+/// A sum of nothing is -0.0 in floating point, and is shown as 0.
 pub(super) fn decimals(values: impl Iterator<Item = f64>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(values))
+    Arc::new(Float64Array::from_iter_values(
+        values.map(|value| value + 0.0),
+    ))
 }
 
 /// Durations in milliseconds.

@@ -178,6 +178,17 @@ async fn errors_name_the_query_and_keep_their_code() {
         client.info("SELECT 1 +").await.unwrap_err().code(),
         Code::InvalidArgument
     );
+    for refused in [
+        client.info("SELECT 1 +").await.unwrap_err(),
+        client.prepare("SELECT 1 +").await.unwrap_err(),
+        client.schema(&query("SELECT nothing")).await.unwrap_err(),
+        client.update("SELECT 1 +").await.unwrap_err(),
+    ] {
+        assert!(
+            refused.metadata().contains_key(fault::QUERY_ID_HEADER),
+            "{refused:?}"
+        );
+    }
     let divided = client
         .rows("SELECT 1 / (value - value) FROM generate_series(1, 2)")
         .await
