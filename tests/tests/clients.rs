@@ -338,6 +338,29 @@ fn parameters_are_bound_in_order_and_typed_by_their_place() {
 }
 
 #[test]
+fn many_clients_at_once_get_each_its_own_answer() {
+    let Fixture { landfast, .. } = fixture();
+    let sql = |region: usize| {
+        format!(
+            "select n_regionkey, count(*), sum(c_custkey) from lake.tpch.customer, lake.tpch.nation \
+             where c_nationkey = n_nationkey and n_regionkey = {region} group by n_regionkey"
+        )
+    };
+    let mut clients: Vec<Adbc> = (0..5).map(|_| Adbc::to(landfast)).collect();
+    let alone: Vec<_> = (0..5)
+        .map(|region| clients[0].query(&sql(region)))
+        .collect();
+    for _ in 0..2 {
+        for (region, client) in clients.iter_mut().enumerate() {
+            client.begin(&sql(region));
+        }
+        for (client, alone) in clients.iter_mut().zip(&alone) {
+            assert_eq!(&client.answer().unwrap(), alone);
+        }
+    }
+}
+
+#[test]
 fn what_describes_a_result_is_what_arrives() {
     let Fixture { landfast, .. } = fixture();
     let mut client = Adbc::to(landfast);

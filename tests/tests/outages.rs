@@ -46,8 +46,8 @@ const SUPPLIERS: &str = "select s_nationkey, count(*), sum(s_acctbal) from {} gr
 const RECENT_ORDERS: &str = "select o_orderpriority, count(*), sum(o_totalprice) from {} where o_orderdate >= date '1996-01-01' \
      group by o_orderpriority order by o_orderpriority";
 
-/// What must answer without any cloud, beside what must not.
-fn on_prem_answers_and_the_rest_says_what_is_missing(client: &mut Adbc) {
+/// What must answer without any cloud.
+fn on_prem_answers(client: &mut Adbc) {
     for (sql, table, original) in [
         (SUPPLIERS, "plant.tpch.supplier", "supplier"),
         // Registered on-prem too, of record in the cloud: all its metadata is here, and the files this asks for.
@@ -77,7 +77,11 @@ fn on_prem_answers_and_the_rest_says_what_is_missing(client: &mut Adbc) {
         .replace("{supplier}", "plant.tpch.supplier")
         .replace("{nation}", "plant.tpch.nation");
     assert_eq!(as_values(client.query(&ours)), want);
+}
 
+/// What must answer without any cloud, beside what must not.
+fn on_prem_answers_and_the_rest_says_what_is_missing(client: &mut Adbc) {
+    on_prem_answers(client);
     // Planned, but these years' files are in the cloud.
     let refusal = client.refused(
         "select sum(o_totalprice) from plant.mirror.orders where o_orderdate < date '1994-01-01'",
@@ -123,6 +127,29 @@ fn tables_that_answered_before_the_cut_answer_after_it_and_after_its_end() {
     on_prem_answers_and_the_rest_says_what_is_missing(&mut client);
     world.heal();
     assert_eq!(client.query(whole), before, "the cloud is back");
+}
+
+#[test]
+fn a_cloud_that_swallows_every_request_holds_up_no_on_prem_query() {
+    let world = world();
+    world.gcp.line.take_seen();
+    world.gcp.line.fail("/", Fault::Hang);
+    world.rest_line.fail("/", Fault::Hang);
+    let landfast = Landfast::start(&world.config()).unwrap();
+    let mut client = client(&world, &landfast);
+    on_prem_answers(&mut client);
+    let asked: Vec<String> = world
+        .gcp
+        .line
+        .take_seen()
+        .into_iter()
+        .map(|seen| seen.path)
+        .collect();
+    assert_eq!(
+        asked,
+        Vec::<String>::new(),
+        "the cloud was asked for what is here"
+    );
 }
 
 #[test]
