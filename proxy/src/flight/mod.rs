@@ -1,12 +1,12 @@
 //! Flight SQL: our own dispatcher over the protocol's messages.
 //!
-//! A query's way: [`service`] receives a call, [`caller`] says who sent it, [`statement`] plans and pins (GetFlightInfo)
-//! and hands out a [`ticket`]; its DoGet takes the plan from [`planned`], or plans again from the ticket, and
-//! [`stream`] sends what [`encode`] makes of the batches. [`command`] runs what changes something, exactly once.
-//! [`fault`] is the one place that knows gRPC codes.
+//! A query's way: `service` receives a call, `caller` says who sent it, `statement` plans and pins (GetFlightInfo)
+//! and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
+//! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once.
+//! `fault` is the one place that knows gRPC codes.
 //!
 //! # Invariants
-//! - A statement has one schema, [`wire`]'s, on every path: Prepare, GetSchema, GetFlightInfo, DoGet.
+//! - A statement has one schema, `wire`'s, on every path: Prepare, GetSchema, GetFlightInfo, DoGet.
 //! - Preparing and asking for a schema run nothing; one GetFlightInfo, or one DoPut, is one execution.
 //! - A ticket or a handle opens nothing to anybody but the principal it was made for, who is asked again who they are.
 
