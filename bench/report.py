@@ -40,9 +40,12 @@ def render(result):
 def heading(result):
     m, s, tables = result["machine"], result["settings"], result["tables"]
     build = "" if result["build"] == "release" else f" **This is a {result['build']} build: the figures mean nothing.**"
+    # What else ran shows here: the engines by themselves take turns, and keep no more than the cores busy.
+    load = m.get("load")
+    busy = f" The load over the last quarter of an hour was {load:.1f}." if load is not None else ""
     return (
         f"Taken {result['taken']} at commit `{m['commit']}`{'' if m['clean'] else ' (with changes not committed)'} on {m['cores']} cores "
-        f"({m['processor']}), {m['memory_gib']} GiB, {m['system']}.{build} "
+        f"({m['processor']}), {m['memory_gib']} GiB, {m['system']}.{build}{busy} "
         f"TPC-H at scale factor {s['scale_factor']:g}: {sum(t['files'] for t in tables.values())} files, "
         f"{sum(t['bytes'] for t in tables.values()) / 2**20:,.0f} MiB, {tables['lineitem']['rows']:,} rows of lineitem in "
         f"{tables['lineitem']['files']} files. DataFusion {m['datafusion']} and Landfast with target_partitions {s['target_partitions']} "

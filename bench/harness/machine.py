@@ -12,6 +12,7 @@ def describe():
         "processor": field("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load": os.getloadavg()[2],
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "adbc": version("adbc-driver-flightsql"),
