@@ -216,7 +216,10 @@ const RULES: &[Rule] = &[
         ],
         good: &[(
             "README.md",
-            "gs://lake/work/x, the framework/part, ~/lake, /var/lib/landfast, $HOME/.cache",
+            concat!(
+                "gs://lake/wo",
+                "rk/x, the framework/part, ~/lake, /var/lib/landfast, $HOME/.cache"
+            ),
         )],
     },
     Rule {
