@@ -4,18 +4,21 @@
 //! ([`parts`]), runs each server as a process of its own on a free port ([`process`], [`stores`], [`catalogs`]),
 //! writes a lake with PyIceberg once and keeps it ([`lake`]), puts a reverse proxy that can fail in every way in front
 //! of a server ([`reverse`]), starts the `landfast` binary with a generated configuration ([`landfast`]), and drives
-//! stock clients: Python's ADBC driver, PyIceberg and the JDBC driver ([`clients`]).
+//! stock clients: Python's ADBC driver, PyIceberg and the JDBC driver ([`clients`]). Tables that other engines wrote and
+//! answered for are read from `tests/fixtures/` ([`fixtures`], [`rendering`]).
 //!
 //! Invariants: a server never outlives the tests, however they end; nothing is awaited by sleeping alone, always by
 //! asking until a deadline; what a machine cannot run is skipped by name on standard error, never silently.
 
 pub mod catalogs;
 pub mod clients;
+pub mod fixtures;
 pub mod lake;
 pub mod landfast;
 pub mod pair;
 pub mod parts;
 pub mod process;
+pub mod rendering;
 pub mod reverse;
 pub mod stores;
 pub mod world;
