@@ -42,6 +42,14 @@ pub enum CatalogError {
         /// Names that are near it.
         nearest: Vec<String>,
     },
+    /// A table has no such version.
+    #[error("{table} has no {what}")]
+    NoSuchVersion {
+        /// The table.
+        table: TableName,
+        /// What was asked for, and what there is.
+        what: String,
+    },
     /// A pinned snapshot is no longer in the table's metadata.
     #[error("the table {table} no longer has the snapshot {snapshot_id}: it has expired")]
     NoSuchSnapshot {
@@ -200,6 +208,7 @@ impl CatalogError {
             Self::NoSuchCatalog { .. }
             | Self::NoSuchSchema { .. }
             | Self::NoSuchTable { .. }
+            | Self::NoSuchVersion { .. }
             | Self::NoSuchSnapshot { .. } => CatalogErrorKind::NotFound,
             Self::Unavailable { .. } => CatalogErrorKind::Unavailable,
             Self::Stale { .. } => CatalogErrorKind::Stale,

@@ -3,18 +3,26 @@
 use std::mem::{size_of, size_of_val};
 use std::sync::Arc;
 
-use iceberg::spec::{FieldSummary, PrimitiveLiteral, Struct};
+use iceberg::spec::{FieldSummary, ManifestContentType, PrimitiveLiteral, Struct};
 use landfast_sites::FileId;
 
-/// What a manifest list says of one data manifest: enough to leave it out without reading it.
+/// What a manifest list says of one manifest: enough to leave it out without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestSummary {
     /// The manifest, with its recorded length.
     pub id: FileId,
+    /// Whether it holds data files or delete files.
+    pub content: ManifestContentType,
     /// The partition spec that all its files have.
     pub spec_id: i32,
     /// The sequence number that entries without one of their own inherit.
     pub sequence_number: i64,
+    /// The least data sequence number of its live files; 0 in v1 lists.
+    pub min_sequence_number: i64,
+    /// The row id of the first row of its first added file that has none of its own (v3).
+    pub first_row_id: Option<u64>,
+    /// What the list counts.
+    pub counts: ManifestCounts,
     /// The snapshot that added the manifest.
     pub added_snapshot_id: i64,
     /// Live files (added and existing) where the list says so.
@@ -31,8 +39,12 @@ impl ManifestSummary {
     pub fn new(id: FileId, spec_id: i32) -> Self {
         Self {
             id,
+            content: ManifestContentType::Data,
             spec_id,
             sequence_number: 0,
+            min_sequence_number: 0,
+            first_row_id: None,
+            counts: ManifestCounts::default(),
             added_snapshot_id: 0,
             files: None,
             rows: None,
@@ -41,11 +53,30 @@ impl ManifestSummary {
     }
 }
 
-/// A snapshot's data manifests. Delete manifests are never here: a table that has live ones is refused.
+/// How many files and rows of each status a manifest has, where the list says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ManifestCounts {
+    /// Files that its snapshot added.
+    pub added_files: Option<u32>,
+    /// Files that were there before.
+    pub existing_files: Option<u32>,
+    /// Files that its snapshot removed.
+    pub deleted_files: Option<u32>,
+    /// Rows of the added files.
+    pub added_rows: Option<u64>,
+    /// Rows of the existing files.
+    pub existing_rows: Option<u64>,
+    /// Rows of the removed files.
+    pub deleted_rows: Option<u64>,
+}
+
+/// A snapshot's manifests that have live files.
 #[derive(Debug, Clone, Default)]
 pub struct ManifestListing {
     /// The data manifests, as the list orders them.
     pub manifests: Vec<ManifestSummary>,
+    /// The delete manifests, as the list orders them.
+    pub deletes: Vec<ManifestSummary>,
 }
 
 impl ManifestListing {
@@ -69,7 +100,8 @@ impl ManifestListing {
                 .sum();
             size_of::<ManifestSummary>() + manifest.id.uri.as_str().len() + bounds
         };
-        size_of::<Self>() + self.manifests.iter().map(manifest).sum::<usize>()
+        let all = self.manifests.iter().chain(&self.deletes);
+        size_of::<Self>() + all.map(manifest).sum::<usize>()
     }
 }
 
@@ -141,6 +173,8 @@ pub struct DataFile {
     pub rows: u64,
     /// The data sequence number, inherited where the entry has none; 0 in v1 manifests.
     pub sequence_number: i64,
+    /// The row id of its first row, inherited where the entry has none; none before v3.
+    pub first_row_id: Option<u64>,
     /// The partition spec it was written with.
     pub spec_id: i32,
     /// The partition tuple, in the order of the spec's fields.
@@ -160,6 +194,7 @@ impl DataFile {
             id,
             rows,
             sequence_number: 0,
+            first_row_id: None,
             spec_id,
             partition: Arc::new(partition),
             split_offsets: Box::default(),

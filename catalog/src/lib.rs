@@ -18,7 +18,9 @@
 //! SQL text, DataFusion, Flight and which site is best for data. It never changes a file: dropping a table removes the
 //! catalog's entry.
 
+mod as_of;
 mod clock;
+mod deletes;
 mod error;
 mod files;
 mod member;
@@ -28,14 +30,17 @@ mod namespace;
 mod snapshot;
 mod spec;
 
+pub use as_of::AsOf;
 pub use clock::{Clock, MonotonicClock};
+pub use deletes::{DeleteContent, DeleteFile};
 pub use error::{CatalogError, CatalogErrorKind, Result};
 pub use files::{
-    ColumnMetrics, DataFile, ManifestFiles, ManifestListing, ManifestSummary, SnapshotFiles,
+    ColumnMetrics, DataFile, ManifestCounts, ManifestFiles, ManifestListing, ManifestSummary,
+    SnapshotFiles,
 };
 pub use name::{CatalogName, RESERVED_CATALOG, SchemaName, TableName};
 pub use namespace::{CacheStats, Listing, ListingWarning, MemberState, MemberStatus, Namespace};
-pub use snapshot::{Pin, TableSnapshot};
+pub use snapshot::{Pin, Refs, TableDocument, TableSnapshot, UnreadableColumn};
 pub use spec::{
     Freshness, MemberKind, MemberSpec, NamespaceSpec, Reading, RestAuth, RestSpec, SqlSpec,
 };

@@ -1,13 +1,16 @@
 //! A table as one query sees it: its metadata and one snapshot, pinned.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata};
+use iceberg::spec::{
+    MAIN_BRANCH, SchemaRef, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata,
+};
 use landfast_sites::CanonicalUri;
 use uuid::Uuid;
 
-use crate::TableName;
+use crate::{AsOf, TableName};
 
 /// Which table, at which metadata and snapshot: enough to read exactly the same again, and plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +23,49 @@ pub struct Pin {
     pub metadata_location: CanonicalUri,
     /// The snapshot, or none for a table without data.
     pub snapshot_id: Option<i64>,
+    /// What was asked for: it says which schema the snapshot is read with.
+    pub as_of: AsOf,
+}
+
+/// A column of a type that can't be read. The table is read as if it weren't there; a query that names it is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableColumn {
+    /// Its name; for a field within a struct, the names from the outermost, joined by dots.
+    pub name: String,
+    /// Its field id.
+    pub id: i32,
+    /// Its type, as the table's metadata writes it.
+    pub type_name: String,
+}
+
+/// Branches and tags by name.
+pub type Refs = BTreeMap<String, SnapshotReference>;
+
+/// A table's metadata, and what its parser leaves out.
+#[derive(Debug, Clone)]
+pub struct TableDocument {
+    /// The metadata. Its schemas lack the columns that can't be read.
+    pub metadata: Arc<TableMetadata>,
+    /// Branches and tags; `main` is there whenever the table has a current snapshot.
+    pub refs: Arc<Refs>,
+    /// Columns that can't be read.
+    pub unreadable: Arc<[UnreadableColumn]>,
+}
+
+impl TableDocument {
+    /// Metadata of a table without branches, tags or columns that can't be read.
+    pub fn new(metadata: Arc<TableMetadata>) -> Self {
+        let main = metadata.current_snapshot_id().map(|snapshot_id| {
+            let retention = SnapshotRetention::branch(None, None, None);
+            let main = SnapshotReference::new(snapshot_id, retention);
+            (MAIN_BRANCH.to_owned(), main)
+        });
+        Self {
+            metadata,
+            refs: Arc::new(main.into_iter().collect()),
+            unreadable: Arc::new([]),
+        }
+    }
 }
 
 /// A table at one snapshot. What it holds never changes; only its age does.
@@ -37,6 +83,14 @@ pub struct TableSnapshot {
     pub metadata: Arc<TableMetadata>,
     /// The pinned snapshot; none for a table without data.
     pub snapshot: Option<SnapshotRef>,
+    /// What was asked for.
+    pub as_of: AsOf,
+    /// Its branches and tags.
+    pub refs: Arc<Refs>,
+    /// Columns that are left out of the schema.
+    pub unreadable: Arc<[UnreadableColumn]>,
+    /// The schema that the snapshot is read with.
+    pub(crate) schema: SchemaRef,
     /// When the last validation of the pointer that succeeded began. For a table resolved from a [`Pin`] that is no
     /// longer the current one, this is when it was resolved.
     pub pointer_validated: Instant,
@@ -53,13 +107,27 @@ impl TableSnapshot {
         metadata_location: CanonicalUri,
         metadata: Arc<TableMetadata>,
     ) -> Self {
+        Self::of(name, metadata_location, TableDocument::new(metadata))
+    }
+
+    /// As [`TableSnapshot::new`], of a whole document.
+    pub fn of(name: TableName, metadata_location: CanonicalUri, document: TableDocument) -> Self {
         let now = Instant::now();
+        let TableDocument {
+            metadata,
+            refs,
+            unreadable,
+        } = document;
         Self {
             name,
             uuid: metadata.uuid(),
             location: CanonicalUri::new(metadata.location()),
             metadata_location,
             snapshot: metadata.current_snapshot().cloned(),
+            as_of: AsOf::Current,
+            refs,
+            unreadable,
+            schema: Arc::clone(metadata.current_schema()),
             metadata,
             pointer_validated: now,
             stale: false,
@@ -74,13 +142,15 @@ impl TableSnapshot {
             uuid: self.uuid,
             metadata_location: self.metadata_location.clone(),
             snapshot_id: self.snapshot_id(),
+            as_of: self.as_of.clone(),
         }
     }
 
-    /// The table's current schema. Not the one that the snapshot was written with: a column added since is there, and
-    /// reads as null.
+    /// The schema that the snapshot is read with. For the table as it is, and for a branch, that is the table's current
+    /// one: a column added since the snapshot was written is there, and reads as null. Time travel by snapshot, time or
+    /// tag reads with the schema of that snapshot.
     pub fn schema(&self) -> &SchemaRef {
-        self.metadata.current_schema()
+        &self.schema
     }
 
     /// The id of the pinned snapshot.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
-use iceberg::spec::TableMetadata;
 use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
 use moka::future::Cache;
 
-use crate::{CacheStats, CatalogError, ManifestFiles, ManifestListing, Result};
+use crate::{CacheStats, CatalogError, ManifestFiles, ManifestListing, Result, TableDocument};
 
 /// What an entry is known by. Iceberg writes each of these files once; the rest of each key is what the parsed form
 /// depends on besides the file.
@@ -36,7 +35,7 @@ pub(crate) struct Parsed<T> {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Entry {
-    Metadata(Parsed<TableMetadata>),
+    Metadata(Parsed<TableDocument>),
     List(Parsed<ManifestListing>),
     Manifest(Parsed<ManifestFiles>),
 }

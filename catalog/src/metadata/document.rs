@@ -1,6 +1,7 @@
 //! A table's `metadata.json`: parsed, or refused for a reason.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use iceberg::spec::{FormatVersion, NestedFieldRef, PrimitiveType, TableMetadata, Type};
@@ -8,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{CatalogError, Result, TableName};
+use crate::snapshot::Refs;
+use crate::{CatalogError, Result, TableDocument, TableName};
 
 /// A metadata file's length at most once it is decompressed.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 30;
@@ -43,7 +45,7 @@ impl Refusal {
 }
 
 /// Parses a metadata file, plain or gzip, and checks that it is this table's.
-pub(crate) fn parse(bytes: &[u8], uuid: Option<Uuid>) -> Result<TableMetadata, Refusal> {
+pub(crate) fn parse(bytes: &[u8], uuid: Option<Uuid>) -> Result<TableDocument, Refusal> {
     let inflated;
     let text = if bytes.starts_with(&[0x1f, 0x8b]) {
         inflated = inflate(bytes)?;
@@ -54,7 +56,42 @@ pub(crate) fn parse(bytes: &[u8], uuid: Option<Uuid>) -> Result<TableMetadata, R
     let metadata: TableMetadata =
         serde_json::from_slice(text).map_err(|error| explain(text, uuid, &error))?;
     check_uuid(metadata.uuid(), uuid)?;
-    Ok(metadata)
+    let OwnRefs { refs } = serde_json::from_slice(text)
+        .map_err(|error| Refusal::Invalid(format!("its refs do not parse: {error}")))?;
+    Ok(document(metadata, refs))
+}
+
+/// The metadata within a `LoadTableResult`.
+pub(crate) fn parse_inline(bytes: &[u8]) -> Result<TableDocument, Refusal> {
+    let refused = |error: serde_json::Error| Refusal::Invalid(error.to_string());
+    let LoadTableMetadata { metadata } = serde_json::from_slice(bytes).map_err(refused)?;
+    let Inline {
+        metadata: OwnRefs { refs },
+    } = serde_json::from_slice(bytes).map_err(refused)?;
+    Ok(document(metadata, refs))
+}
+
+/// The parser keeps refs to itself.
+#[derive(Debug, Deserialize)]
+struct OwnRefs {
+    #[serde(default)]
+    refs: Option<Refs>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Inline {
+    metadata: OwnRefs,
+}
+
+fn document(metadata: TableMetadata, refs: Option<Refs>) -> TableDocument {
+    let mut document = TableDocument::new(Arc::new(metadata));
+    if let Some(mut refs) = refs {
+        for (name, main) in document.refs.iter() {
+            refs.entry(name.clone()).or_insert_with(|| main.clone());
+        }
+        document.refs = Arc::new(refs);
+    }
+    document
 }
 
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {

@@ -9,6 +9,7 @@ use iceberg::spec::{
 };
 use landfast_sites::{CanonicalUri, FileId};
 
+use crate::deletes::{DeleteContent, DeleteFile};
 use crate::files::{ColumnMetrics, DataFile, ManifestFiles, ManifestSummary};
 use crate::metadata::document::Refusal;
 
@@ -34,6 +35,67 @@ pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<ManifestF
         id: summary.id.clone(),
         spec_id: summary.spec_id,
         files,
+    })
+}
+
+/// Parses a delete manifest and keeps its live files.
+pub(crate) fn parse_deletes(
+    bytes: &[u8],
+    summary: &ManifestSummary,
+) -> Result<Vec<DeleteFile>, Refusal> {
+    let manifest = Manifest::parse_avro(bytes)
+        .map_err(|error| Refusal::Damaged(format!("it does not parse: {error}")))?;
+    let (entries, _) = manifest.into_parts();
+    let live = entries.iter().filter(|entry| entry.is_alive());
+    live.map(|entry| delete_file(entry, summary)).collect()
+}
+
+fn delete_file(entry: &ManifestEntry, summary: &ManifestSummary) -> Result<DeleteFile, Refusal> {
+    let file = entry.data_file();
+    let whole = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let of = file.referenced_data_file().map(CanonicalUri::new);
+    let content = match (file.content_type(), file.file_format()) {
+        (DataContentType::PositionDeletes, DataFileFormat::Parquet) => {
+            DeleteContent::Positions { of }
+        }
+        (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {
+            let (offset, length) = (file.content_offset(), file.content_size_in_bytes());
+            match (of, whole(offset), whole(length)) {
+                (Some(of), Some(offset), Some(length)) => {
+                    DeleteContent::Vector { of, offset, length }
+                }
+                _ => {
+                    return Err(Refusal::Invalid(format!(
+                        "the deletion vector in {} does not say where it lies or which file it is about",
+                        file.file_path()
+                    )));
+                }
+            }
+        }
+        (DataContentType::EqualityDeletes, DataFileFormat::Parquet) => {
+            let mut field_ids = file.equality_ids().unwrap_or_default();
+            field_ids.sort_unstable();
+            DeleteContent::Equality {
+                field_ids: field_ids.into(),
+            }
+        }
+        (content, format) => {
+            return Err(Refusal::Unsupported(format!(
+                "{} is a file of {content:?} in the format {format}",
+                file.file_path()
+            )));
+        }
+    };
+    Ok(DeleteFile {
+        id: FileId::new(
+            CanonicalUri::new(file.file_path()),
+            Some(file.file_size_in_bytes()),
+        ),
+        content,
+        rows: file.record_count(),
+        sequence_number: sequence_number(entry, summary)?,
+        spec_id: summary.spec_id,
+        partition: Arc::new(file.partition().clone()),
     })
 }
 
@@ -72,6 +134,7 @@ fn convert(
         ),
         rows: file.record_count(),
         sequence_number: sequence_number(entry, summary)?,
+        first_row_id: None,
         spec_id: summary.spec_id,
         partition,
         split_offsets: split_offsets(file),

@@ -3,7 +3,7 @@
 use iceberg::spec::{FormatVersion, ManifestContentType, ManifestFile, ManifestList, Snapshot};
 use landfast_sites::{CanonicalUri, FileId};
 
-use crate::files::{ManifestListing, ManifestSummary};
+use crate::files::{ManifestCounts, ManifestListing, ManifestSummary};
 use crate::metadata::avro_header;
 use crate::metadata::document::Refusal;
 
@@ -87,17 +87,12 @@ fn check_count(manifests: &[ManifestFile], snapshot: &Snapshot) -> Result<(), Mi
     )))
 }
 
-/// Keeps what planning needs, or refuses a snapshot with live deletes.
+/// Keeps what planning needs of the manifests that have live files.
 pub(crate) fn convert(manifests: Vec<ManifestFile>) -> Result<ManifestListing, Refusal> {
     let mut listing = ManifestListing::default();
     for manifest in manifests {
         if live_files(&manifest) == Some(0) {
             continue;
-        }
-        if manifest.content == ManifestContentType::Deletes {
-            return Err(Refusal::Unsupported(
-                "it has delete files (merge-on-read deletes or updates)".into(),
-            ));
         }
         if manifest.key_metadata.is_some() {
             return Err(Refusal::Unsupported("its files are encrypted".into()));
@@ -108,9 +103,24 @@ pub(crate) fn convert(manifests: Vec<ManifestFile>) -> Result<ManifestListing, R
                 manifest.manifest_path
             ))
         })?;
-        listing.manifests.push(ManifestSummary {
+        let of = match manifest.content {
+            ManifestContentType::Data => &mut listing.manifests,
+            ManifestContentType::Deletes => &mut listing.deletes,
+        };
+        of.push(ManifestSummary {
+            content: manifest.content,
             spec_id: manifest.partition_spec_id,
             sequence_number: manifest.sequence_number,
+            min_sequence_number: manifest.min_sequence_number,
+            first_row_id: manifest.first_row_id,
+            counts: ManifestCounts {
+                added_files: manifest.added_files_count,
+                existing_files: manifest.existing_files_count,
+                deleted_files: manifest.deleted_files_count,
+                added_rows: manifest.added_rows_count,
+                existing_rows: manifest.existing_rows_count,
+                deleted_rows: manifest.deleted_rows_count,
+            },
             added_snapshot_id: manifest.added_snapshot_id,
             files: live_files(&manifest),
             rows: add(manifest.added_rows_count, manifest.existing_rows_count),

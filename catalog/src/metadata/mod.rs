@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::TryStreamExt;
-use iceberg::spec::{Snapshot, TableMetadata};
+use iceberg::spec::Snapshot;
 use landfast_sites::{CanonicalUri, ReadClass, ReadLog, Sites};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::member::{InlineMetadata, Pointer};
 use crate::{
-    CacheStats, CatalogError, ManifestFiles, ManifestListing, ManifestSummary, Result, TableName,
-    TableSnapshot,
+    CacheStats, CatalogError, DeleteFile, ManifestFiles, ManifestListing, ManifestSummary, Result,
+    TableDocument, TableName, TableSnapshot,
 };
 
 mod avro_header;
@@ -22,8 +22,8 @@ mod manifest;
 mod manifest_list;
 
 use cache::{Entry, Key, MetadataCache, Parsed};
+use document::Refusal;
 pub(crate) use document::check_readable;
-use document::{LoadTableMetadata, Refusal};
 use manifest_list::{Fit, Mismatch};
 
 /// Manifests of one query that are read at the same time.
@@ -59,7 +59,7 @@ impl MetadataReader {
         location: &CanonicalUri,
         uuid: Option<Uuid>,
         log: &ReadLog,
-    ) -> Result<Arc<TableMetadata>> {
+    ) -> Result<Arc<TableDocument>> {
         let key = Key::Metadata(location.clone());
         let found = self
             .cache
@@ -72,7 +72,7 @@ impl MetadataReader {
         let Entry::Metadata(parsed) = found else {
             return Err(mixed_up(table));
         };
-        if uuid.is_none_or(|uuid| parsed.value.uuid() == uuid || parsed.value.uuid().is_nil()) {
+        if uuid.is_none_or(|uuid| has_uuid(&parsed.value, uuid)) {
             return Ok(parsed.value);
         }
         // Somebody made a new table at an old path: what is cached is another table's.
@@ -88,7 +88,7 @@ impl MetadataReader {
     }
 
     /// The metadata at a location if it is cached.
-    pub(crate) fn cached_metadata(&self, location: &CanonicalUri) -> Option<Arc<TableMetadata>> {
+    pub(crate) fn cached_metadata(&self, location: &CanonicalUri) -> Option<Arc<TableDocument>> {
         match self.cache.peek(&Key::Metadata(location.clone()))? {
             Entry::Metadata(parsed) => Some(parsed.value),
             _ => None,
@@ -100,29 +100,29 @@ impl MetadataReader {
     pub(crate) async fn offer(&self, pointer: &Pointer, inline: InlineMetadata) {
         let key = Key::Metadata(pointer.metadata_location.clone());
         if let Some(Entry::Metadata(known)) = self.cache.peek(&key)
-            && pointer.uuid.is_none_or(|uuid| uuid == known.value.uuid())
+            && pointer
+                .uuid
+                .is_none_or(|uuid| uuid == known.value.metadata.uuid())
         {
             return;
         }
         let bytes = inline.0;
         let read_bytes = bytes.len() as u64;
-        let parsed = self
-            .blocking(move || serde_json::from_slice::<LoadTableMetadata>(&bytes))
-            .await;
+        let parsed = self.blocking(move || document::parse_inline(&bytes)).await;
         match parsed {
-            Some(Ok(LoadTableMetadata { metadata })) => {
+            Some(Ok(document)) => {
                 self.cache
                     .put(
                         key,
                         Entry::Metadata(Parsed {
-                            value: Arc::new(metadata),
+                            value: Arc::new(document),
                             read_bytes,
                         }),
                     )
                     .await;
             }
-            Some(Err(error)) => {
-                tracing::debug!(location = %pointer.metadata_location, %error, "the catalog's metadata does not parse");
+            Some(Err(reason)) => {
+                tracing::debug!(location = %pointer.metadata_location, ?reason, "the catalog's metadata does not parse");
             }
             None => {}
         }
@@ -234,6 +234,32 @@ impl MetadataReader {
             .await
     }
 
+    /// The live delete files of delete manifests, in their order.
+    pub(crate) async fn delete_files(
+        &self,
+        table: &TableSnapshot,
+        manifests: &[ManifestSummary],
+        log: &ReadLog,
+    ) -> Result<Arc<[DeleteFile]>> {
+        let mut all = Vec::new();
+        for summary in manifests {
+            let uri = &summary.id.uri;
+            let bytes = self
+                .sites
+                .read_whole(
+                    &summary.id,
+                    &self.sites.route(uri),
+                    ReadClass::Metadata,
+                    log,
+                )
+                .await?;
+            let files = manifest::parse_deletes(&bytes, summary)
+                .map_err(|refusal| refusal.into_error(&table.name, uri.as_str()))?;
+            all.extend(files);
+        }
+        Ok(all.into())
+    }
+
     async fn manifest(
         &self,
         table: &TableName,
@@ -338,6 +364,12 @@ impl MetadataReader {
         .await
         .ok()
     }
+}
+
+/// A v1 table may have no identity, and then fits all.
+fn has_uuid(document: &TableDocument, uuid: Uuid) -> bool {
+    let found = document.metadata.uuid();
+    found == uuid || found.is_nil()
 }
 
 fn mixed_up(table: &TableName) -> CatalogError {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use iceberg::spec::{SchemaRef, SnapshotRef};
 use landfast_sites::ReadLog;
 
+use crate::as_of::NoVersion;
 use crate::member::{Pointer, PointerAnswer};
 use crate::metadata::check_readable;
 use crate::namespace::Namespace;
 use crate::namespace::mount::Mount;
 use crate::namespace::slot::{Age, Known};
 use crate::{
-    CatalogError, Freshness, ManifestListing, ManifestSummary, Pin, Reading, Result, SnapshotFiles,
-    TableName, TableSnapshot,
+    AsOf, CatalogError, DeleteFile, Freshness, ManifestListing, ManifestSummary, Pin, Reading,
+    Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
 };
 
 /// No pointer older than this is ever used, whatever a session allows.
@@ -38,6 +40,20 @@ impl Namespace {
         reading: Reading,
         log: &ReadLog,
     ) -> Result<Arc<TableSnapshot>> {
+        self.resolve_as_of(name, &AsOf::Current, reading, log).await
+    }
+
+    /// As [`Namespace::resolve`], of the table's snapshot that `as_of` means.
+    ///
+    /// # Errors
+    /// Also `NotFound` when the table has no such version, naming what there is.
+    pub async fn resolve_as_of(
+        &self,
+        name: &TableName,
+        as_of: &AsOf,
+        reading: Reading,
+        log: &ReadLog,
+    ) -> Result<Arc<TableSnapshot>> {
         let mount = self.mount(&name.catalog)?;
         let current = self.current(mount, name, reading).await?;
         let Pointer {
@@ -45,12 +61,18 @@ impl Namespace {
             uuid,
             ..
         } = current.pointer;
-        let metadata = self
+        let document = self
             .reader
             .metadata(name, &metadata_location, uuid, log)
             .await?;
-        check_readable(name, &metadata)?;
-        let mut snapshot = TableSnapshot::new(name.clone(), metadata_location, metadata);
+        check_readable(name, &document.metadata)?;
+        let (pinned, schema) = as_of
+            .find(&document.metadata, &document.refs)
+            .map_err(|none| no_version(name, none))?;
+        let mut snapshot = TableSnapshot::of(name.clone(), metadata_location, (*document).clone());
+        snapshot.snapshot = pinned;
+        snapshot.schema = schema;
+        snapshot.as_of = as_of.clone();
         snapshot.pointer_validated = current.validated;
         snapshot.stale = current.stale;
         snapshot.resolved = self.clock.now();
@@ -64,20 +86,25 @@ impl Namespace {
     pub async fn resolve_pinned(&self, pin: &Pin, log: &ReadLog) -> Result<Arc<TableSnapshot>> {
         let mount = self.mount(&pin.table.catalog)?;
         let uuid = Some(pin.uuid).filter(|uuid| !uuid.is_nil());
-        let metadata = self
+        let document = self
             .reader
             .metadata(&pin.table, &pin.metadata_location, uuid, log)
             .await?;
-        check_readable(&pin.table, &metadata)?;
+        check_readable(&pin.table, &document.metadata)?;
         let snapshot = match pin.snapshot_id {
             None => None,
-            Some(snapshot_id) => Some(metadata.snapshot_by_id(snapshot_id).cloned().ok_or_else(
-                || CatalogError::NoSuchSnapshot {
-                    table: pin.table.clone(),
-                    snapshot_id,
-                },
-            )?),
+            Some(snapshot_id) => Some(
+                document
+                    .metadata
+                    .snapshot_by_id(snapshot_id)
+                    .cloned()
+                    .ok_or_else(|| CatalogError::NoSuchSnapshot {
+                        table: pin.table.clone(),
+                        snapshot_id,
+                    })?,
+            ),
         };
+        let schema = pinned_schema(pin, &document, snapshot.as_ref());
         let now = self.clock.now();
         let slot = mount
             .pointer_slot(&pin.table.schema, &pin.table.table)
@@ -85,18 +112,23 @@ impl Namespace {
         let known = slot
             .known()
             .filter(|known| known.value.metadata_location == pin.metadata_location);
-        let mut table =
-            TableSnapshot::new(pin.table.clone(), pin.metadata_location.clone(), metadata);
+        let mut table = TableSnapshot::of(
+            pin.table.clone(),
+            pin.metadata_location.clone(),
+            (*document).clone(),
+        );
         table.snapshot = snapshot;
+        table.schema = schema;
+        table.as_of = pin.as_of.clone();
         table.pointer_validated = known.map_or(now, |known| known.began);
         table.resolved = now;
         Ok(Arc::new(table))
     }
 
-    /// The snapshot's data manifests with their partition summaries, to choose from before any is read.
+    /// The snapshot's manifests with their partition summaries, to choose from before any is read.
     ///
     /// # Errors
-    /// `Unsupported` for a snapshot with live delete files.
+    /// `Unsupported` for an encrypted table.
     pub async fn manifests(
         &self,
         table: &TableSnapshot,
@@ -117,7 +149,20 @@ impl Namespace {
         })
     }
 
-    /// All files of the snapshot.
+    /// The snapshot's live delete files.
+    ///
+    /// # Errors
+    /// `Unsupported` for a delete file in a format that can't be read.
+    pub async fn delete_files(
+        &self,
+        table: &TableSnapshot,
+        listing: &ManifestListing,
+        log: &ReadLog,
+    ) -> Result<Arc<[DeleteFile]>> {
+        self.reader.delete_files(table, &listing.deletes, log).await
+    }
+
+    /// All data files of the snapshot.
     pub async fn files(&self, table: &TableSnapshot, log: &ReadLog) -> Result<Arc<SnapshotFiles>> {
         let listing = self.manifests(table, log).await?;
         Ok(Arc::new(self.load(table, &listing.manifests, log).await?))
@@ -131,11 +176,15 @@ impl Namespace {
             .get(&(name.schema.clone(), name.table.clone()))
             .now_or_never()??
             .known()?;
-        let metadata = self
+        let document = self
             .reader
             .cached_metadata(&known.value.metadata_location)?;
-        check_readable(name, &metadata).ok()?;
-        let mut table = TableSnapshot::new(name.clone(), known.value.metadata_location, metadata);
+        check_readable(name, &document.metadata).ok()?;
+        let mut table = TableSnapshot::of(
+            name.clone(),
+            known.value.metadata_location,
+            (*document).clone(),
+        );
         table.pointer_validated = known.began;
         table.resolved = self.clock.now();
         Some(Arc::new(table))
@@ -242,5 +291,43 @@ impl Namespace {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The schema that a pinned snapshot is read with. A ref may have moved since, and a history may have been cut: of what
+/// was asked for, only the kind still counts.
+fn pinned_schema(pin: &Pin, document: &TableDocument, pinned: Option<&SnapshotRef>) -> SchemaRef {
+    let metadata = &document.metadata;
+    let current = metadata.current_schema();
+    let as_written = match &pin.as_of {
+        AsOf::Current => false,
+        AsOf::Ref(name) => document
+            .refs
+            .get(name)
+            .is_some_and(|known| !known.is_branch()),
+        AsOf::Snapshot(_) | AsOf::Timestamp(_) => true,
+    };
+    let own = pinned
+        .filter(|_| as_written)
+        .and_then(|snapshot| metadata.schema_by_id(snapshot.schema_id()?));
+    Arc::clone(own.unwrap_or(current))
+}
+
+fn no_version(table: &TableName, none: NoVersion) -> CatalogError {
+    let what = match none {
+        NoVersion::Snapshot(id) => format!("snapshot {id}: it never was, or has expired"),
+        NoVersion::Ref(name, known) => {
+            format!("branch or tag {name:?}; it has: {}", known.join(", "))
+        }
+        NoVersion::Timestamp(at_ms, None) => {
+            format!("snapshot of {at_ms} ms since 1970: it never had one")
+        }
+        NoVersion::Timestamp(at_ms, Some(oldest_ms)) => format!(
+            "snapshot of {at_ms} ms since 1970: its history begins at {oldest_ms} ms since 1970"
+        ),
+    };
+    CatalogError::NoSuchVersion {
+        table: table.clone(),
+        what,
     }
 }

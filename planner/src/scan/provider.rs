@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{Result, Statistics};
+use datafusion::common::{Result, Statistics, plan_err};
 use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -175,7 +175,7 @@ impl LakeTable {
     /// Prunes manifests, then files. Where so many rows are enough, stops once there are more than enough to choose the
     /// nearest from.
     async fn survivors(&self, filters: &[Expr], enough: Option<u64>) -> Result<Survivors> {
-        let pruner = Pruner::new(&self.table.metadata, filters);
+        let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
         let mut survivors = match &self.files {
             Files::Loaded(files) => Survivors {
                 loaded: Arc::clone(files),
@@ -183,6 +183,12 @@ impl LakeTable {
                 manifests_total: files.manifests.len() as u64,
                 ..Survivors::default()
             },
+            Files::Listed { listing, .. } if !listing.deletes.is_empty() => {
+                return plan_err!(
+                    "{} has delete files (merge-on-read deletes or updates)",
+                    self.table.name
+                );
+            }
             Files::Listed { namespace, listing } => {
                 let (kept, left_out): (Vec<_>, Vec<_>) = listing
                     .manifests
@@ -221,9 +227,9 @@ impl LakeTable {
     /// How many rows are enough: known only where every row of a file that is kept passes.
     fn rows_enough(&self, filters: &[Expr], limit: Option<usize>) -> Option<u64> {
         let specs = self.spec_ids();
-        let decided = filters
-            .iter()
-            .all(|filter| Pruner::decides(&self.table.metadata, filter, &specs));
+        let decided = filters.iter().all(|filter| {
+            Pruner::decides(&self.table.metadata, self.table.schema(), filter, &specs)
+        });
         limit
             .filter(|_| decided)
             .and_then(|limit| u64::try_from(limit).ok())
@@ -297,7 +303,7 @@ impl TableProvider for LakeTable {
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let specs = self.spec_ids();
         let answers = filters.iter().map(|filter| {
-            if Pruner::decides(&self.table.metadata, filter, &specs) {
+            if Pruner::decides(&self.table.metadata, self.table.schema(), filter, &specs) {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Inexact

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use bytes::Bytes;
-use landfast_catalog::{CatalogName, Pin, SchemaName, TableName};
+use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
 use landfast_planner::SessionSettings;
 use landfast_sites::CanonicalUri;
 use prost::Message;
@@ -109,6 +109,19 @@ struct PinBody {
     metadata_location: String,
     #[prost(int64, optional, tag = "6")]
     snapshot_id: Option<i64>,
+    #[prost(oneof = "AsOfBody", tags = "7, 8, 9")]
+    as_of: Option<AsOfBody>,
+}
+
+/// What was asked for; nothing stands for the current snapshot.
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum AsOfBody {
+    #[prost(int64, tag = "7")]
+    Snapshot(i64),
+    #[prost(int64, tag = "8")]
+    TimestampMs(i64),
+    #[prost(string, tag = "9")]
+    Ref(String),
 }
 
 /// Makes and reads tickets.
@@ -249,6 +262,12 @@ impl From<&Pin> for PinBody {
             uuid: Bytes::copy_from_slice(pin.uuid.as_bytes()),
             metadata_location: pin.metadata_location.as_str().to_owned(),
             snapshot_id: pin.snapshot_id,
+            as_of: match &pin.as_of {
+                AsOf::Current => None,
+                AsOf::Snapshot(id) => Some(AsOfBody::Snapshot(*id)),
+                AsOf::Timestamp(at_ms) => Some(AsOfBody::TimestampMs(*at_ms)),
+                AsOf::Ref(name) => Some(AsOfBody::Ref(name.clone())),
+            },
         }
     }
 }
@@ -265,6 +284,12 @@ impl TryFrom<PinBody> for Pin {
             uuid: Uuid::from_slice(&body.uuid).map_err(|_| TicketError::NotOurs)?,
             metadata_location: CanonicalUri::new(body.metadata_location),
             snapshot_id: body.snapshot_id,
+            as_of: match body.as_of {
+                None => AsOf::Current,
+                Some(AsOfBody::Snapshot(id)) => AsOf::Snapshot(id),
+                Some(AsOfBody::TimestampMs(at_ms)) => AsOf::Timestamp(at_ms),
+                Some(AsOfBody::Ref(name)) => AsOf::Ref(name),
+            },
         })
     }
 }
@@ -303,6 +328,7 @@ mod tests {
                     uuid: Uuid::nil(),
                     metadata_location: CanonicalUri::new("gs://lake/a%3Ab/metadata.json"),
                     snapshot_id: Some(-7),
+                    as_of: AsOf::Ref("audit".into()),
                 }],
             }),
         }

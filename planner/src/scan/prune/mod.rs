@@ -43,9 +43,8 @@ struct SpecField {
 }
 
 impl Pruner {
-    /// Compiles `filters`, whose columns are the current columns of the table.
-    pub(super) fn new(metadata: &TableMetadata, filters: &[Expr]) -> Self {
-        let schema = metadata.current_schema();
+    /// Compiles `filters`, whose columns are those of `schema`.
+    pub(super) fn new(metadata: &TableMetadata, schema: &Schema, filters: &[Expr]) -> Self {
         let tests: Vec<Test> = filters
             .iter()
             .map(|filter| compile::compile(filter, schema))
@@ -121,8 +120,12 @@ impl Pruner {
 
     /// Whether a filter is decided for every row by the file's partition alone, in each of the given specs: then no
     /// row needs to be looked at.
-    pub(super) fn decides(metadata: &TableMetadata, filter: &Expr, spec_ids: &[i32]) -> bool {
-        let schema = metadata.current_schema();
+    pub(super) fn decides(
+        metadata: &TableMetadata,
+        schema: &Schema,
+        filter: &Expr,
+        spec_ids: &[i32],
+    ) -> bool {
         let test = compile::compile(filter, schema);
         let specs: Option<Vec<_>> = spec_ids
             .iter()

@@ -44,7 +44,8 @@ fn manifest(fields: Vec<FieldSummary>) -> ManifestSummary {
 }
 
 fn keeps(filter: Expr, manifest: &ManifestSummary) -> bool {
-    Pruner::new(&table(), &[filter]).keeps_manifest(manifest)
+    let table = table();
+    Pruner::new(&table, table.current_schema(), &[filter]).keeps_manifest(manifest)
 }
 
 #[test]
@@ -111,7 +112,9 @@ fn what_a_manifest_does_not_say_keeps_it() {
 #[test]
 fn only_partitions_of_every_spec_decide_a_filter() {
     let table = table();
-    let decides = |filter: Expr, specs: &[i32]| Pruner::decides(&table, &filter, specs);
+    let decides = |filter: Expr, specs: &[i32]| {
+        Pruner::decides(&table, table.current_schema(), &filter, specs)
+    };
     assert!(decides(col("n").gt(lit(1_i64)), &[0]));
     assert!(
         !decides(col("n").gt(lit(1_i64)), &[0, 1]),

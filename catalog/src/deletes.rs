@@ -1,0 +1,47 @@
+//! Delete files: which rows of which data files are gone.
+
+use std::sync::Arc;
+
+use iceberg::spec::Struct;
+use landfast_sites::{CanonicalUri, FileId};
+
+/// One live delete file, or one deletion vector within a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeleteFile {
+    /// The file, with its recorded size. Many deletion vectors may lie in one file.
+    pub id: FileId,
+    /// What it deletes.
+    pub content: DeleteContent,
+    /// Its records: deleted positions (which may repeat, or lie in files that are gone), keys, or a vector's cardinality.
+    pub rows: u64,
+    /// The data sequence number, inherited where the entry has none.
+    pub sequence_number: i64,
+    /// The partition spec it was written with.
+    pub spec_id: i32,
+    /// The partition tuple, in the order of the spec's fields.
+    pub partition: Arc<Struct>,
+}
+
+/// What a delete file deletes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteContent {
+    /// Rows by file and position, in a Parquet file.
+    Positions {
+        /// The only data file that it is about, where the manifest says so.
+        of: Option<CanonicalUri>,
+    },
+    /// Rows of one data file by position, as a bitmap in a Puffin file.
+    Vector {
+        /// The data file.
+        of: CanonicalUri,
+        /// Where the blob starts in the Puffin file.
+        offset: u64,
+        /// The blob's length in bytes.
+        length: u64,
+    },
+    /// Rows that have one of the recorded keys, in a Parquet file.
+    Equality {
+        /// The field ids of the key's columns, ascending.
+        field_ids: Box<[i32]>,
+    },
+}
