@@ -32,7 +32,7 @@ mod spec;
 
 pub use as_of::AsOf;
 pub use clock::{Clock, MonotonicClock};
-pub use deletes::{DeleteContent, DeleteFile};
+pub use deletes::{DeleteContent, DeleteFile, DeleteIndex, DeleteList, FileDeletes};
 pub use error::{CatalogError, CatalogErrorKind, Result};
 pub use files::{
     ColumnMetrics, DataFile, ManifestCounts, ManifestFiles, ManifestListing, ManifestSummary,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use iceberg::spec::{
     DataContentType, DataFile as EntryFile, DataFileFormat, Manifest, ManifestContentType,
-    ManifestEntry, ManifestStatus, Struct,
+    ManifestEntry, ManifestStatus, PrimitiveLiteral, Struct,
 };
 use landfast_sites::{CanonicalUri, FileId};
 
-use crate::deletes::{DeleteContent, DeleteFile};
+use crate::deletes::{DELETED_FILE_PATH, DeleteContent, DeleteFile, only_data_file};
 use crate::files::{ColumnMetrics, DataFile, ManifestFiles, ManifestSummary};
 use crate::metadata::document::Refusal;
 
@@ -56,6 +56,7 @@ fn delete_file(entry: &ManifestEntry, summary: &ManifestSummary) -> Result<Delet
     let of = file.referenced_data_file().map(CanonicalUri::new);
     let content = match (file.content_type(), file.file_format()) {
         (DataContentType::PositionDeletes, DataFileFormat::Parquet) => {
+            let of = of.or_else(|| only_data_file_of(file));
             DeleteContent::Positions { of }
         }
         (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {
@@ -75,6 +76,13 @@ fn delete_file(entry: &ManifestEntry, summary: &ManifestSummary) -> Result<Delet
         (DataContentType::EqualityDeletes, DataFileFormat::Parquet) => {
             let mut field_ids = file.equality_ids().unwrap_or_default();
             field_ids.sort_unstable();
+            field_ids.dedup();
+            if field_ids.is_empty() {
+                return Err(Refusal::Invalid(format!(
+                    "the equality delete file {} does not say which columns its keys have",
+                    file.file_path()
+                )));
+            }
             DeleteContent::Equality {
                 field_ids: field_ids.into(),
             }
@@ -97,6 +105,15 @@ fn delete_file(entry: &ManifestEntry, summary: &ManifestSummary) -> Result<Delet
         spec_id: summary.spec_id,
         partition: Arc::new(file.partition().clone()),
     })
+}
+
+fn only_data_file_of(file: &EntryFile) -> Option<CanonicalUri> {
+    let bounds = [file.lower_bounds(), file.upper_bounds()];
+    let [lower, upper] = bounds.map(|bounds| match bounds.get(&DELETED_FILE_PATH)?.literal() {
+        PrimitiveLiteral::String(path) => Some(path.as_bytes()),
+        _ => None,
+    });
+    only_data_file(lower?, upper?)
 }
 
 fn convert(

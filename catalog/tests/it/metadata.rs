@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use iceberg::spec::{DataFileFormat, PrimitiveLiteral};
+use iceberg::spec::{DataFileFormat, Literal, PrimitiveLiteral};
 use landfast_catalog::{
-    CatalogError, CatalogErrorKind, Namespace, NamespaceSpec, Reading, SnapshotFiles, TableSnapshot,
+    CatalogError, CatalogErrorKind, DeleteContent, DeleteIndex, Namespace, NamespaceSpec, Reading,
+    SnapshotFiles, TableSnapshot,
 };
 use landfast_sites::{CanonicalUri, ReadLog};
 use serde_json::json;
@@ -378,15 +379,35 @@ async fn a_snapshot_without_a_schema_id_reads_with_the_tables_current_schema() {
 }
 
 #[tokio::test]
-async fn a_table_with_live_delete_files_is_refused_by_name_and_feature() {
-    let error = planned(Shape {
+async fn live_delete_files_are_listed_apart_with_their_sequence_number_and_partition() {
+    let lake = Lake::new();
+    let shape = Shape {
         deletes: true,
         ..Shape::default()
-    })
-    .await
-    .unwrap_err();
-    assert!(feature(&error).contains("delete files"), "{error}");
-    assert!(error.to_string().contains("lake.shop.orders"), "{error}");
+    };
+    let written = lake.table("orders", shape).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    let listing = namespace.manifests(&table, &ReadLog::new()).await.unwrap();
+    assert_eq!((listing.manifests.len(), listing.deletes.len()), (2, 1));
+    let deletes = namespace
+        .delete_files(&table, &listing, &ReadLog::new())
+        .await
+        .unwrap();
+    assert_eq!(deletes.len(), 1);
+    assert_eq!(
+        deletes[0].id.uri.as_str(),
+        "gs://lake/orders/data/deletes.parquet"
+    );
+    assert_eq!(deletes[0].content, DeleteContent::Positions { of: None });
+    let data = namespace.files(&table, &ReadLog::new()).await.unwrap();
+    let newest = data.files().map(|file| file.sequence_number).max();
+    assert_eq!(Some(deletes[0].sequence_number), newest);
+    let index = DeleteIndex::new(&table, deletes);
+    for file in data.files() {
+        let same = file.partition.fields() == [Some(Literal::date(19_000))];
+        assert_eq!(!index.of(file).unwrap().is_empty(), same);
+    }
 }
 
 #[tokio::test]

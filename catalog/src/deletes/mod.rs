@@ -1,9 +1,16 @@
 //! Delete files: which rows of which data files are gone.
 
+mod index;
+mod partition;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use iceberg::spec::Struct;
 use landfast_sites::{CanonicalUri, FileId};
+
+pub use index::{DeleteIndex, DeleteList, FileDeletes};
 
 /// One live delete file, or one deletion vector within a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,4 +51,18 @@ pub enum DeleteContent {
         /// The field ids of the key's columns, ascending.
         field_ids: Box<[i32]>,
     },
+}
+
+/// The field id of the path column of position delete files.
+pub(crate) const DELETED_FILE_PATH: i32 = 2_147_483_546;
+
+/// The endings of data files' names, by format.
+const DATA_FILE_ENDINGS: [&str; 3] = [".parquet", ".orc", ".avro"];
+
+/// The only data file that a position delete file is about, by the bounds of its path column: equal ones, which writers
+/// don't cut short. A bound that doesn't end as a data file's name ends may have been cut, and says nothing.
+pub(crate) fn only_data_file(lower: &[u8], upper: &[u8]) -> Option<CanonicalUri> {
+    let path = std::str::from_utf8(lower).ok()?;
+    let whole = DATA_FILE_ENDINGS.iter().any(|end| path.ends_with(end));
+    (lower == upper && whole).then(|| CanonicalUri::new(path))
 }
