@@ -29,6 +29,7 @@ mod name;
 mod namespace;
 mod snapshot;
 mod spec;
+mod view;
 
 pub use as_of::AsOf;
 pub use clock::{Clock, MonotonicClock};
@@ -44,3 +45,4 @@ pub use snapshot::{Pin, Refs, TableDocument, TableSnapshot, UnreadableColumn};
 pub use spec::{
     Freshness, MemberKind, MemberSpec, NamespaceSpec, Reading, RestAuth, RestSpec, SqlSpec,
 };
+pub use view::{View, ViewRepresentation};

@@ -61,6 +61,15 @@ pub(crate) enum PointerAnswer {
 #[derive(Debug, Clone)]
 pub(crate) struct InlineMetadata(pub(crate) Bytes);
 
+/// What a member answers to "what is this view?".
+#[derive(Debug)]
+pub(crate) enum ViewAnswer {
+    /// A `LoadViewResult` as it came.
+    Inline(Bytes),
+    /// Its metadata file.
+    At(CanonicalUri),
+}
+
 /// One Iceberg catalog. Calls are not bounded in time here: whoever calls does that.
 #[async_trait]
 pub(crate) trait Member: Debug + Send + Sync {
@@ -72,6 +81,16 @@ pub(crate) trait Member: Debug + Send + Sync {
 
     /// The tables of one namespace, sorted.
     async fn tables(&self, levels: &Levels) -> Result<Vec<String>>;
+
+    /// The views of one namespace, sorted; none where the member has no views.
+    async fn views(&self, _levels: &Levels) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// A view's definition; none where the member has no such view.
+    async fn view(&self, _levels: &Levels, _view: &TableName) -> Result<Option<ViewAnswer>> {
+        Ok(None)
+    }
 
     /// Where a table stands now; with an entity tag, whether it still stands there.
     async fn pointer(

@@ -1,5 +1,6 @@
 //! A table's `metadata.json`: parsed, or refused for a reason.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -46,13 +47,7 @@ impl Refusal {
 
 /// Parses a metadata file, plain or gzip, and checks that it is this table's.
 pub(crate) fn parse(bytes: &[u8], uuid: Option<Uuid>) -> Result<TableDocument, Refusal> {
-    let inflated;
-    let text = if bytes.starts_with(&[0x1f, 0x8b]) {
-        inflated = inflate(bytes)?;
-        inflated.as_slice()
-    } else {
-        bytes
-    };
+    let text = &*inflated(bytes)?;
     let metadata: TableMetadata =
         serde_json::from_slice(text).map_err(|error| explain(text, uuid, &error))?;
     check_uuid(metadata.uuid(), uuid)?;
@@ -94,7 +89,11 @@ fn document(metadata: TableMetadata, refs: Option<Refs>) -> TableDocument {
     document
 }
 
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// A metadata file's text, whether it is compressed with gzip or not.
+pub(crate) fn inflated(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Cow::Borrowed(bytes));
+    }
     let mut text = Vec::new();
     MultiGzDecoder::new(bytes)
         .take(DOCUMENT_BYTES_MAX + 1)
@@ -105,7 +104,7 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
             "its metadata file is longer than {DOCUMENT_BYTES_MAX} bytes"
         )));
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
 }
 
 /// A v1 table may have no UUID: it reads as nil, and fits all.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use iceberg::spec::Snapshot;
@@ -12,14 +13,17 @@ use uuid::Uuid;
 use crate::member::{InlineMetadata, Pointer};
 use crate::{
     CacheStats, CatalogError, DeleteFile, ManifestFiles, ManifestListing, ManifestSummary, Result,
-    TableDocument, TableName, TableSnapshot,
+    TableDocument, TableName, TableSnapshot, View,
 };
 
 mod avro_header;
 mod cache;
+mod default_json;
 pub(crate) mod document;
 mod manifest;
 mod manifest_list;
+mod schema_json;
+mod view;
 
 use cache::{Entry, Key, MetadataCache, Parsed};
 use document::Refusal;
@@ -146,6 +150,32 @@ impl MetadataReader {
             value: Arc::new(metadata),
             read_bytes,
         }))
+    }
+
+    /// A view's metadata file.
+    pub(crate) async fn view(
+        &self,
+        name: &TableName,
+        location: &CanonicalUri,
+        log: &ReadLog,
+    ) -> Result<View> {
+        let wanted = name.clone();
+        let accept = move |bytes: &[u8]| match view::parse(bytes, &wanted) {
+            Err(Refusal::Damaged(reason)) => Err(reason),
+            decided => Ok(decided),
+        };
+        let decided = self.read_accepted(location, log, accept).await?;
+        decided.map_err(|refusal| refusal.into_error(name, location.as_str()))
+    }
+
+    /// The view that a member sent.
+    pub(crate) async fn inline_view(&self, name: &TableName, sent: Bytes) -> Result<View> {
+        let wanted = name.clone();
+        let parsed = self
+            .blocking(move || view::parse_inline(&sent, &wanted))
+            .await
+            .ok_or_else(|| stopped(name))?;
+        parsed.map_err(|refusal| refusal.into_error(name, "what the catalog sent"))
     }
 
     /// The data manifests of a table's snapshot.
@@ -382,6 +412,6 @@ fn mixed_up(table: &TableName) -> CatalogError {
 fn stopped(table: &TableName) -> CatalogError {
     CatalogError::Corrupt {
         table: table.clone(),
-        reason: "parsing a manifest was stopped".into(),
+        reason: "parsing it was stopped".into(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use crate::member::Levels;
-use crate::namespace::mount::Mount;
+use crate::namespace::mount::{Mount, Relations};
 use crate::namespace::slot::Age;
 use crate::{CatalogError, CatalogName, Result, SchemaName, TableName};
 
@@ -25,6 +25,8 @@ const LISTING_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Listing {
     /// All tables, sorted.
     pub entries: Vec<TableName>,
+    /// All views, sorted. One that has a table's name is left out: the name stands for the table.
+    pub views: Vec<TableName>,
     /// All schemas, sorted, empty ones too.
     pub schemas: Vec<(CatalogName, SchemaName)>,
     /// What is missing or may be old.
@@ -55,11 +57,11 @@ impl Mount {
         }
     }
 
-    /// The tables of one namespace.
-    pub(crate) async fn tables_of(&self, levels: &Levels, age: Age) -> Result<Arc<[String]>> {
-        let slot = self.tables_slot(levels);
+    /// The tables and views of one namespace.
+    pub(crate) async fn relations_of(&self, levels: &Levels, age: Age) -> Result<Arc<Relations>> {
+        let slot = self.relations_slot(levels);
         let answer = slot
-            .get(&*self.clock, age, |_| self.call(self.load_tables(levels)))
+            .get(&*self.clock, age, |last| self.load_relations(levels, last))
             .await;
         match (answer, slot.known()) {
             (Ok(known), _) => Ok(known.value),
@@ -67,7 +69,7 @@ impl Mount {
             (Err(error), _) => {
                 // Nobody can fill the memory with names that don't exist.
                 if matches!(error, CatalogError::NoSuchSchema { .. }) {
-                    self.tables.lock().remove(levels);
+                    self.relations.lock().remove(levels);
                 }
                 Err(error)
             }
@@ -78,17 +80,44 @@ impl Mount {
         let mut all = self.member.namespaces().await?;
         all.sort();
         all.dedup();
-        self.tables
+        self.relations
             .lock()
             .retain(|levels, _| all.binary_search(levels).is_ok());
         Ok(all.into())
     }
 
-    async fn load_tables(&self, levels: &Levels) -> Result<Arc<[String]>> {
-        let mut all = self.member.tables(levels).await?;
-        all.sort();
-        all.dedup();
-        Ok(all.into())
+    /// Asks for tables and views at once. Views that can't be listed leave the tables as they are.
+    async fn load_relations(
+        &self,
+        levels: &Levels,
+        last: Option<Arc<Relations>>,
+    ) -> Result<Arc<Relations>> {
+        let views = tokio::time::timeout(self.timeout, self.member.views(levels));
+        let (tables, views) = tokio::join!(self.call(self.member.tables(levels)), views);
+        let mut tables = tables?;
+        tables.sort();
+        tables.dedup();
+        let views = views.unwrap_or_else(|_| {
+            Err(CatalogError::Unavailable {
+                catalog: self.name.clone(),
+                reason: self.overdue(),
+            })
+        });
+        let (mut views, views_failed) = match views {
+            Ok(views) => (views, None),
+            Err(error) => {
+                let known = last.map(|last| last.views.clone());
+                (known.unwrap_or_default(), Some(error))
+            }
+        };
+        views.sort();
+        views.dedup();
+        views.retain(|view| tables.binary_search(view).is_err());
+        Ok(Arc::new(Relations {
+            tables: tables.into(),
+            views,
+            views_failed,
+        }))
     }
 
     /// The namespace that a schema name stands for.
@@ -143,9 +172,9 @@ impl Mount {
         let Some(namespaces) = self.namespaces.within(age_max, now) else {
             return false;
         };
-        let tables = self.tables.lock();
+        let relations = self.relations.lock();
         let young = |levels| {
-            tables
+            relations
                 .get(levels)
                 .is_some_and(|slot| slot.within(age_max, now).is_some())
         };
@@ -162,9 +191,9 @@ impl Mount {
             futures::stream::iter(known.value.iter())
                 .for_each_concurrent(SCHEMAS_AT_ONCE, |levels| async move {
                     // A failure stays in the slot, where the listing finds it.
-                    let slot = self.tables_slot(levels);
+                    let slot = self.relations_slot(levels);
                     let _ = slot
-                        .get(&*self.clock, age, |_| self.call(self.load_tables(levels)))
+                        .get(&*self.clock, age, |last| self.load_relations(levels, last))
                         .await;
                 })
                 .await;
@@ -198,25 +227,40 @@ impl Mount {
         let Some(namespaces) = self.namespaces.known() else {
             return listing;
         };
-        let tables = self.tables.lock();
+        let relations = self.relations.lock();
         for (schema, levels) in by_schema(&namespaces.value) {
             if levels.len() > 1 {
                 warn(collision(catalog, &schema));
                 continue;
             }
             listing.schemas.push((catalog.clone(), schema.clone()));
-            let Some(slot) = levels.first().and_then(|levels| tables.get(levels)) else {
+            let Some(slot) = levels.first().and_then(|levels| relations.get(levels)) else {
                 continue;
             };
             if let Some((_, error)) = slot.failure() {
                 warn(format!("the schema {schema} could not be listed: {error}"));
             }
-            let names = slot.known().map(|known| known.value).unwrap_or_default();
-            for table in names.iter() {
-                match TableName::new(catalog.clone(), schema.clone(), table.clone()) {
+            let Some(known) = slot.known() else {
+                continue;
+            };
+            let name =
+                |name: &String| TableName::new(catalog.clone(), schema.clone(), name.clone());
+            for table in known.value.tables.iter() {
+                match name(table) {
                     Ok(name) => listing.entries.push(name),
                     Err(error) => warn(format!("a table of {schema} is left out: {error}")),
                 }
+            }
+            for view in &known.value.views {
+                match name(view) {
+                    Ok(name) => listing.views.push(name),
+                    Err(error) => warn(format!("a view of {schema} is left out: {error}")),
+                }
+            }
+            if let Some(error) = &known.value.views_failed {
+                warn(format!(
+                    "the views of {schema} could not be listed: {error}"
+                ));
             }
         }
         listing
@@ -227,7 +271,7 @@ impl Mount {
         // What is under way may have asked before the change: nobody joins it any more.
         *self.tree_flight.lock() = None;
         self.namespaces.expire();
-        for slot in self.tables.lock().values() {
+        for slot in self.relations.lock().values() {
             slot.expire();
         }
     }

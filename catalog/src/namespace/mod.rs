@@ -23,6 +23,7 @@ mod mount;
 mod nearest;
 mod pointer;
 mod slot;
+mod view;
 
 pub use listing::{Listing, ListingWarning};
 
@@ -186,8 +187,8 @@ impl Namespace {
     pub async fn tables(&self, catalog: &CatalogName, schema: &SchemaName) -> Result<Vec<String>> {
         let mount = self.mount(catalog)?;
         let levels = mount.levels(schema, self.listing_age()).await?;
-        match mount.tables_of(&levels, self.listing_age()).await {
-            Ok(tables) => Ok(tables.to_vec()),
+        match mount.relations_of(&levels, self.listing_age()).await {
+            Ok(relations) => Ok(relations.tables.to_vec()),
             Err(CatalogError::NoSuchSchema { .. }) => Err(self.no_such_schema(mount, schema)),
             Err(error) => Err(error),
         }
@@ -385,10 +386,12 @@ fn merge(parts: impl IntoIterator<Item = Listing>) -> Listing {
     let mut whole = Listing::default();
     for part in parts {
         whole.entries.extend(part.entries);
+        whole.views.extend(part.views);
         whole.schemas.extend(part.schemas);
         whole.warnings.extend(part.warnings);
     }
     whole.entries.sort();
+    whole.views.sort();
     whole.schemas.sort();
     whole
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::member::{Levels, Member, Pointer};
 use crate::namespace::slot::Slot;
+use crate::namespace::view::KnownView;
 use crate::namespace::{MemberState, MemberStatus};
 use crate::{CatalogError, CatalogName, Clock, Result, SchemaName};
 
@@ -21,8 +22,20 @@ const POINTERS_MAX: u64 = 100_000;
 /// How long a member that failed is left out of what can do without it.
 const HOLD_OFF: Duration = Duration::from_secs(10);
 
-/// The tables of one namespace, as last listed.
-type TablesSlot = Arc<Slot<Arc<[String]>>>;
+/// How many views are remembered per member.
+const VIEWS_MAX: u64 = 10_000;
+
+/// The tables and views of one namespace, as last listed.
+type RelationsSlot = Arc<Slot<Arc<Relations>>>;
+
+/// What a namespace holds: names, sorted. None is in both lists.
+#[derive(Debug)]
+pub(crate) struct Relations {
+    pub(crate) tables: Arc<[String]>,
+    pub(crate) views: Vec<String>,
+    /// Why the views are not known, if so.
+    pub(crate) views_failed: Option<CatalogError>,
+}
 
 type TreeFlight = Shared<BoxFuture<'static, Result<()>>>;
 
@@ -34,8 +47,9 @@ pub(crate) struct Mount {
     pub(crate) timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) namespaces: Slot<Arc<[Levels]>>,
-    pub(crate) tables: Mutex<HashMap<Levels, TablesSlot>>,
+    pub(crate) relations: Mutex<HashMap<Levels, RelationsSlot>>,
     pub(crate) pointers: Cache<(SchemaName, String), Arc<Slot<Pointer>>>,
+    views: Cache<(SchemaName, String), Arc<Slot<Option<KnownView>>>>,
     /// The listing of everything that is under way, if one is.
     pub(crate) tree_flight: Mutex<Option<TreeFlight>>,
     last: Mutex<Last>,
@@ -68,8 +82,9 @@ impl Mount {
             timeout,
             clock,
             namespaces: Slot::default(),
-            tables: Mutex::new(HashMap::new()),
+            relations: Mutex::new(HashMap::new()),
             pointers: Cache::new(POINTERS_MAX),
+            views: Cache::new(VIEWS_MAX),
             tree_flight: Mutex::new(None),
             last: Mutex::new(Last::default()),
         }
@@ -101,7 +116,7 @@ impl Mount {
         answer
     }
 
-    fn overdue(&self) -> String {
+    pub(crate) fn overdue(&self) -> String {
         format!("no answer within {} ms", self.timeout.as_millis())
     }
 
@@ -179,9 +194,20 @@ impl Mount {
             .await
     }
 
-    /// The slot for one namespace's tables.
-    pub(crate) fn tables_slot(&self, levels: &Levels) -> TablesSlot {
-        self.tables
+    /// The slot for one view.
+    pub(crate) async fn view_slot(
+        &self,
+        schema: &SchemaName,
+        view: &str,
+    ) -> Arc<Slot<Option<KnownView>>> {
+        self.views
+            .get_with((schema.clone(), view.to_owned()), async { Arc::default() })
+            .await
+    }
+
+    /// The slot for one namespace's tables and views.
+    pub(crate) fn relations_slot(&self, levels: &Levels) -> RelationsSlot {
+        self.relations
             .lock()
             .entry(levels.clone())
             .or_default()

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// No pointer older than this is ever used, whatever a session allows.
-const STALE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const STALE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A pointer to build a snapshot from.
 struct Current {
@@ -286,7 +286,7 @@ impl Namespace {
             Err(CatalogError::NoSuchTable { .. } | CatalogError::NoSuchSchema { .. }) => {
                 // So that near names can be said: nobody may have listed this schema yet.
                 let _ = mount.schemas(self.listing_age()).await;
-                let _ = mount.tables_of(&levels, self.listing_age()).await;
+                let _ = mount.relations_of(&levels, self.listing_age()).await;
                 Err(self.no_such_table(mount, name))
             }
             Err(error) => Err(error),

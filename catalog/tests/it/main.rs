@@ -9,3 +9,4 @@ mod namespace;
 mod rest;
 mod rest_double;
 mod sql;
+mod views;

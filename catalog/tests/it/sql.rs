@@ -53,14 +53,26 @@ pub(crate) async fn register(
 
 /// Writes a table's row as another engine would, unchecked.
 pub(crate) async fn insert(lake: &Lake, namespace: &Namespace, table: &str, metadata: &str) {
+    insert_as(lake, namespace, table, metadata, "TABLE").await;
+}
+
+/// As [`insert`], of either kind of row.
+pub(crate) async fn insert_as(
+    lake: &Lake,
+    namespace: &Namespace,
+    name: &str,
+    metadata: &str,
+    kind: &str,
+) {
     // The first call makes the tables.
     namespace
         .probe(&CatalogName::new("lake").unwrap())
         .await
         .unwrap();
-    sqlx::query("INSERT INTO iceberg_tables VALUES ('default', 'shop', $1, $2, NULL, 'TABLE')")
-        .bind(table)
+    sqlx::query("INSERT INTO iceberg_tables VALUES ('default', 'shop', $1, $2, NULL, $3)")
+        .bind(name)
         .bind(metadata)
+        .bind(kind)
         .execute(&pool(lake).await)
         .await
         .unwrap();

@@ -126,6 +126,11 @@ impl Client {
         Ok(self.effective().await?.prefix.as_deref())
     }
 
+    /// Whether the catalog says that it can be asked this; none where it doesn't say.
+    pub(super) async fn offers(&self, endpoint: &str) -> Result<Option<bool>> {
+        Ok(self.effective().await?.offers(endpoint))
+    }
+
     /// The levels of a namespace as one path segment.
     pub(super) async fn joined(&self, levels: &Levels) -> Result<String> {
         Ok(levels.as_slice().join(&self.effective().await?.separator))

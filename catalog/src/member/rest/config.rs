@@ -17,6 +17,9 @@ pub(super) struct ConfigAnswer {
     pub(super) defaults: HashMap<String, String>,
     #[serde(default)]
     pub(super) overrides: HashMap<String, String>,
+    /// What it can be asked, where it says so: `GET /v1/{prefix}/namespaces/{namespace}/views`.
+    #[serde(default)]
+    pub(super) endpoints: Option<Vec<String>>,
 }
 
 /// How to talk to the catalog, once it said so.
@@ -28,9 +31,17 @@ pub(super) struct Effective {
     pub(super) prefix: Option<String>,
     pub(super) separator: String,
     pub(super) headers: BTreeMap<String, SecretString>,
+    /// What the catalog can be asked, where it says so.
+    endpoints: Option<Vec<String>>,
 }
 
 impl Effective {
+    /// Whether the catalog can be asked this, as the specification writes it; none where it doesn't say.
+    pub(super) fn offers(&self, endpoint: &str) -> Option<bool> {
+        let endpoints = self.endpoints.as_ref()?;
+        Some(endpoints.iter().any(|offered| offered == endpoint))
+    }
+
     /// Merges, or says why what the catalog hands out can't be used.
     pub(super) fn merge(spec: &RestSpec, base: &str, answer: ConfigAnswer) -> Result<Self, String> {
         let get = |key: &str, ours: Option<&str>| {
@@ -79,6 +90,7 @@ impl Effective {
             prefix,
             separator,
             headers,
+            endpoints: answer.endpoints,
         })
     }
 }
@@ -116,6 +128,7 @@ mod tests {
         ConfigAnswer {
             defaults: map(defaults),
             overrides: map(overrides),
+            endpoints: None,
         }
     }
 
@@ -155,6 +168,21 @@ mod tests {
         assert_eq!(merged.separator, ".");
         let merged = Effective::merge(&RestSpec::default(), "http://c", answer(&[], &[])).unwrap();
         assert_eq!(merged.separator, "\u{1f}");
+    }
+
+    #[test]
+    fn a_catalog_that_lists_its_endpoints_offers_those_and_one_that_does_not_may_offer_any() {
+        let offers = |endpoints: Option<Vec<String>>| {
+            let answer = ConfigAnswer {
+                endpoints,
+                ..ConfigAnswer::default()
+            };
+            let merged = Effective::merge(&RestSpec::default(), "http://c", answer).unwrap();
+            merged.offers("GET /v1/a")
+        };
+        assert_eq!(offers(None), None);
+        assert_eq!(offers(Some(vec!["GET /v1/b".into()])), Some(false));
+        assert_eq!(offers(Some(vec!["GET /v1/a".into()])), Some(true));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::member::{InlineMetadata, Levels, Member, Pointer, PointerAnswer};
+use crate::member::{InlineMetadata, Levels, Member, Pointer, PointerAnswer, ViewAnswer};
 use crate::metadata::document::LoadTableHead;
 use crate::{CatalogError, CatalogName, Clock, RestSpec, Result, SchemaName, TableName};
 
@@ -30,6 +31,10 @@ const PAGE_SIZE: &str = "1000";
 /// Pages of one listing at most.
 const PAGES_MAX: usize = 10_000;
 
+/// The questions about views, as `/v1/config` lists them.
+const LIST_VIEWS: &str = "GET /v1/{prefix}/namespaces/{namespace}/views";
+const LOAD_VIEW: &str = "GET /v1/{prefix}/namespaces/{namespace}/views/{view}";
+
 /// Namespaces of one catalog at most.
 const NAMESPACES_MAX: usize = 100_000;
 
@@ -41,6 +46,8 @@ const PARENTS_AT_ONCE: usize = 8;
 pub(crate) struct RestMember {
     name: CatalogName,
     client: Client,
+    /// Whether it was seen to know views, where it doesn't say.
+    knows_views: AtomicBool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +60,7 @@ struct NamespacesPage {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct TablesPage {
+struct IdentifiersPage {
     #[serde(default)]
     identifiers: Vec<Identifier>,
     next_page_token: Option<String>,
@@ -72,7 +79,11 @@ impl RestMember {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let client = Client::new(name.clone(), spec, timeout, clock)?;
-        Ok(Self { name, client })
+        Ok(Self {
+            name,
+            client,
+            knows_views: AtomicBool::new(false),
+        })
     }
 
     /// All pages of one listing.
@@ -108,6 +119,36 @@ impl RestMember {
             }
         }
         Err(self.client.broken("its listing has too many pages"))
+    }
+
+    /// The names within one namespace, all pages.
+    async fn names(&self, levels: &Levels, of: &str) -> Result<Vec<String>> {
+        let joined = self.client.joined(levels).await?;
+        let request = Request::new(Method::GET, &["namespaces", &joined, of]);
+        let open = |page: IdentifiersPage| (page.identifiers, page.next_page_token);
+        let found = self.pages(request, Subject::Schema(levels), open).await?;
+        Ok(found
+            .into_iter()
+            .map(|identifier| identifier.name)
+            .collect())
+    }
+
+    /// What an answer about views means. Catalogs that know none say so in many ways, unless they list what they know.
+    fn about_views<T: Default>(&self, offered: Option<bool>, answer: Result<T>) -> Result<T> {
+        match answer {
+            Ok(answer) => {
+                self.knows_views.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(CatalogError::NoSuchTable { .. } | CatalogError::NoSuchSchema { .. }) => {
+                Ok(T::default())
+            }
+            Err(error) if offered.is_none() && !self.knows_views.load(Ordering::Relaxed) => {
+                tracing::debug!(catalog = %self.name, %error, "a catalog seems to know no views");
+                Ok(T::default())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn children(&self, parent: Option<&Levels>) -> Result<Vec<Levels>> {
@@ -173,14 +214,30 @@ impl Member for RestMember {
     }
 
     async fn tables(&self, levels: &Levels) -> Result<Vec<String>> {
+        self.names(levels, "tables").await
+    }
+
+    async fn views(&self, levels: &Levels) -> Result<Vec<String>> {
+        let offered = self.client.offers(LIST_VIEWS).await?;
+        if offered == Some(false) {
+            return Ok(Vec::new());
+        }
+        self.about_views(offered, self.names(levels, "views").await)
+    }
+
+    async fn view(&self, levels: &Levels, view: &TableName) -> Result<Option<ViewAnswer>> {
+        let offered = self.client.offers(LOAD_VIEW).await?;
+        if offered == Some(false) {
+            return Ok(None);
+        }
         let joined = self.client.joined(levels).await?;
-        let request = Request::new(Method::GET, &["namespaces", &joined, "tables"]);
-        let open = |page: TablesPage| (page.identifiers, page.next_page_token);
-        let found = self.pages(request, Subject::Schema(levels), open).await?;
-        Ok(found
-            .into_iter()
-            .map(|identifier| identifier.name)
-            .collect())
+        let request = Request::new(Method::GET, &["namespaces", &joined, "views", &view.table]);
+        let answer = self.client.send(request, Subject::Table(view)).await;
+        let answer = answer.map(|answer| match answer {
+            Answer::Body { body, .. } => Some(ViewAnswer::Inline(body)),
+            Answer::NotModified => None,
+        });
+        self.about_views(offered, answer)
     }
 
     async fn pointer(
@@ -259,7 +316,10 @@ impl Member for RestMember {
             Err(error) if error.is_outage() => return Err(error),
             children => children.unwrap_or_default(),
         };
-        if !children.is_empty() || !self.tables(levels).await?.is_empty() {
+        let empty = children.is_empty()
+            && self.tables(levels).await?.is_empty()
+            && self.views(levels).await?.is_empty();
+        if !empty {
             return Err(CatalogError::NotEmpty {
                 catalog: self.name.clone(),
                 schema: schema.clone(),

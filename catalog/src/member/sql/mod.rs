@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use landfast_sites::CanonicalUri;
 
-use crate::member::{Levels, Member, Pointer, PointerAnswer};
+use crate::member::{Levels, Member, Pointer, PointerAnswer, ViewAnswer};
 use crate::{CatalogError, CatalogName, Result, SchemaName, SqlSpec, TableName};
 
 mod database;
@@ -27,6 +27,9 @@ pub(crate) struct SqlMember {
 
 /// Only tables, where the database tells views from them.
 const TABLES_ONLY: &str = " AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)";
+
+/// Only views, in a database that tells them from tables.
+const VIEWS_ONLY: &str = " AND iceberg_type = 'VIEW'";
 
 impl SqlMember {
     pub(crate) fn new(name: CatalogName, spec: &SqlSpec, timeout: Duration) -> Result<Self> {
@@ -61,6 +64,13 @@ impl SqlMember {
             .rows_exist(query, &[&self.catalog_name, namespace, &below, &length])
             .await?;
         Ok(found)
+    }
+
+    fn without_location(&self, name: &TableName) -> CatalogError {
+        CatalogError::Corrupt {
+            table: name.clone(),
+            reason: format!("the catalog {} has no metadata location for it", self.name),
+        }
     }
 
     fn no_such_schema(&self, schema: SchemaName) -> CatalogError {
@@ -110,6 +120,35 @@ impl Member for SqlMember {
         Ok(found.into_iter().flatten().collect())
     }
 
+    async fn views(&self, levels: &Levels) -> Result<Vec<String>> {
+        if !self.database.has_iceberg_type().await? {
+            return Ok(Vec::new());
+        }
+        let query = format!(
+            "SELECT table_name FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2{VIEWS_ONLY}"
+        );
+        let values = [self.catalog_name.as_str(), &levels.to_string()];
+        let found = self.database.texts(&query, &values).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn view(&self, levels: &Levels, view: &TableName) -> Result<Option<ViewAnswer>> {
+        if !self.database.has_iceberg_type().await? {
+            return Ok(None);
+        }
+        let query = format!(
+            "SELECT metadata_location FROM iceberg_tables \
+             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3{VIEWS_ONLY}"
+        );
+        let values = [self.catalog_name.as_str(), &levels.to_string(), &view.table];
+        let found = self.database.texts(&query, &values).await?;
+        match found.into_iter().next() {
+            None => Ok(None),
+            Some(None) => Err(self.without_location(view)),
+            Some(Some(location)) => Ok(Some(ViewAnswer::At(CanonicalUri::new(location)))),
+        }
+    }
+
     async fn pointer(
         &self,
         levels: &Levels,
@@ -131,10 +170,7 @@ impl Member for SqlMember {
                 table: table.clone(),
                 nearest: Vec::new(),
             }),
-            Some(None) => Err(CatalogError::Corrupt {
-                table: table.clone(),
-                reason: format!("the catalog {} has no metadata location for it", self.name),
-            }),
+            Some(None) => Err(self.without_location(table)),
             Some(Some(location)) => {
                 let metadata_location = CanonicalUri::new(location);
                 Ok(PointerAnswer::At(
