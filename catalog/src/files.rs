@@ -3,7 +3,7 @@
 use std::mem::{size_of, size_of_val};
 use std::sync::Arc;
 
-use iceberg::spec::{FieldSummary, ManifestContentType, PrimitiveLiteral, Struct};
+use iceberg::spec::{FieldSummary, Literal, ManifestContentType, PrimitiveLiteral, Struct};
 use landfast_sites::FileId;
 
 /// What a manifest list says of one manifest: enough to leave it out without reading it.
@@ -70,13 +70,15 @@ pub struct ManifestCounts {
     pub deleted_rows: Option<u64>,
 }
 
-/// A snapshot's manifests that have live files.
+/// A snapshot's manifests.
 #[derive(Debug, Clone, Default)]
 pub struct ManifestListing {
-    /// The data manifests, as the list orders them.
+    /// The data manifests that have live files, as the list orders them.
     pub manifests: Vec<ManifestSummary>,
-    /// The delete manifests, as the list orders them.
+    /// The delete manifests that have live files, as the list orders them.
     pub deletes: Vec<ManifestSummary>,
+    /// The manifests that say that they have none, data and deletes alike: a scan needs none of them.
+    pub emptied: Vec<ManifestSummary>,
 }
 
 impl ManifestListing {
@@ -100,7 +102,11 @@ impl ManifestListing {
                 .sum();
             size_of::<ManifestSummary>() + manifest.id.uri.as_str().len() + bounds
         };
-        let all = self.manifests.iter().chain(&self.deletes);
+        let all = self
+            .manifests
+            .iter()
+            .chain(&self.deletes)
+            .chain(&self.emptied);
         size_of::<Self>() + all.map(manifest).sum::<usize>()
     }
 }
@@ -215,19 +221,10 @@ impl DataFile {
     /// What this holds in memory, in bytes, itself included.
     pub fn heap_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(ColumnMetrics::heap_bytes).sum();
-        let partition: usize = self
-            .partition
-            .iter()
-            .map(|value| match value {
-                Some(iceberg::spec::Literal::Primitive(value)) => 64 + literal_heap_bytes(value),
-                _ => 64,
-            })
-            .sum();
         size_of::<Self>()
             + self.id.uri.as_str().len()
-            + 32
             + size_of_val::<[u64]>(&self.split_offsets)
-            + partition
+            + struct_bytes(&self.partition)
             + columns
     }
 }
@@ -277,6 +274,16 @@ impl ColumnMetrics {
                 .map(literal_heap_bytes)
                 .sum::<usize>()
     }
+}
+
+/// What a partition tuple holds in memory, in bytes, with the counts of who shares it.
+pub(crate) fn struct_bytes(tuple: &Struct) -> usize {
+    let values = tuple.iter().map(|value| match value {
+        Some(Literal::Primitive(value)) => literal_heap_bytes(value),
+        _ => 0,
+    });
+    let slots = size_of_val(tuple.fields());
+    2 * size_of::<usize>() + size_of::<Struct>() + slots + values.sum::<usize>()
 }
 
 fn literal_heap_bytes(value: &PrimitiveLiteral) -> usize {

@@ -19,8 +19,11 @@
 //! catalog's entry.
 
 mod as_of;
+mod avro;
+mod bound;
 mod clock;
 mod deletes;
+mod entry;
 mod error;
 mod files;
 mod member;
@@ -32,8 +35,10 @@ mod spec;
 mod view;
 
 pub use as_of::AsOf;
+pub use bound::decode_bound;
 pub use clock::{Clock, MonotonicClock};
 pub use deletes::{DeleteContent, DeleteFile, DeleteIndex, DeleteList, FileDeletes};
+pub use entry::ManifestEntry;
 pub use error::{CatalogError, CatalogErrorKind, Result};
 pub use files::{
     ColumnMetrics, DataFile, ManifestCounts, ManifestFiles, ManifestListing, ManifestSummary,

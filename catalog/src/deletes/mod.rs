@@ -12,6 +12,8 @@ use landfast_sites::{CanonicalUri, FileId};
 
 pub use index::{DeleteIndex, DeleteList, FileDeletes};
 
+use crate::files::struct_bytes;
+
 /// One live delete file, or one deletion vector within a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeleteFile {
@@ -65,4 +67,16 @@ pub(crate) fn only_data_file(lower: &[u8], upper: &[u8]) -> Option<CanonicalUri>
     let path = std::str::from_utf8(lower).ok()?;
     let whole = DATA_FILE_ENDINGS.iter().any(|end| path.ends_with(end));
     (lower == upper && whole).then(|| CanonicalUri::new(path))
+}
+
+impl DeleteFile {
+    /// What this holds in memory, in bytes, itself included. Its partition is taken for its own.
+    pub fn heap_bytes(&self) -> usize {
+        let of = match &self.content {
+            DeleteContent::Positions { of } => of.as_ref().map_or(0, |of| of.as_str().len()),
+            DeleteContent::Vector { of, .. } => of.as_str().len(),
+            DeleteContent::Equality { field_ids } => size_of_val::<[i32]>(field_ids),
+        };
+        size_of::<Self>() + self.id.uri.as_str().len() + of + struct_bytes(&self.partition)
+    }
 }

@@ -7,7 +7,9 @@ use futures::FutureExt;
 use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
 use moka::future::Cache;
 
-use crate::{CacheStats, CatalogError, ManifestFiles, ManifestListing, Result, TableDocument};
+use crate::{
+    CacheStats, CatalogError, DeleteFile, ManifestFiles, ManifestListing, Result, TableDocument,
+};
 
 /// What an entry is known by. Iceberg writes each of these files once; the rest of each key is what the parsed form
 /// depends on besides the file.
@@ -18,11 +20,12 @@ pub(crate) enum Key {
         uri: CanonicalUri,
         snapshot_id: i64,
     },
-    /// Entries inherit the sequence number that the list gives.
+    /// Entries inherit the numbers that the list gives.
     Manifest {
         uri: CanonicalUri,
         length: Option<u64>,
         sequence_number: i64,
+        first_row_id: Option<u64>,
     },
 }
 
@@ -38,6 +41,7 @@ pub(crate) enum Entry {
     Metadata(Parsed<TableDocument>),
     List(Parsed<ManifestListing>),
     Manifest(Parsed<ManifestFiles>),
+    Deletes(Parsed<Vec<DeleteFile>>),
 }
 
 /// Parsed metadata, bounded by the bytes that it holds in memory.
@@ -120,6 +124,7 @@ impl Entry {
             Self::Metadata(parsed) => parsed.read_bytes,
             Self::List(parsed) => parsed.read_bytes,
             Self::Manifest(parsed) => parsed.read_bytes,
+            Self::Deletes(parsed) => parsed.read_bytes,
         }
     }
 }
@@ -135,6 +140,7 @@ fn weigh(key: &Key, entry: &Entry) -> u32 {
             .saturating_mul(3),
         Entry::List(parsed) => parsed.value.heap_bytes(),
         Entry::Manifest(parsed) => parsed.value.heap_bytes(),
+        Entry::Deletes(parsed) => parsed.value.iter().map(DeleteFile::heap_bytes).sum(),
     };
     u32::try_from(heap.saturating_add(uri.as_str().len()).saturating_add(256)).unwrap_or(u32::MAX)
 }

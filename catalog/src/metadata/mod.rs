@@ -12,11 +12,10 @@ use uuid::Uuid;
 
 use crate::member::{InlineMetadata, Pointer};
 use crate::{
-    CacheStats, CatalogError, DeleteFile, ManifestFiles, ManifestListing, ManifestSummary, Result,
-    TableDocument, TableName, TableSnapshot, View,
+    CacheStats, CatalogError, DeleteFile, ManifestEntry, ManifestFiles, ManifestListing,
+    ManifestSummary, Result, TableDocument, TableName, TableSnapshot, View,
 };
 
-mod avro_header;
 mod cache;
 mod default_json;
 pub(crate) mod document;
@@ -222,7 +221,8 @@ impl MetadataReader {
             let snapshot = snapshot.clone();
             let miscounted = miscounted.clone();
             move |bytes: &[u8]| match manifest_list::parse(bytes, &snapshot, fit) {
-                Ok(manifests) => Ok((manifests, bytes.len() as u64)),
+                Ok(listing) => Ok((Ok(listing), bytes.len() as u64)),
+                Err(Mismatch::Refused(refusal)) => Ok((Err(refusal), bytes.len() as u64)),
                 Err(Mismatch::Damaged(reason)) => Err(reason),
                 Err(Mismatch::Count(reason)) => {
                     *miscounted.lock() = true;
@@ -230,16 +230,14 @@ impl MetadataReader {
                 }
             }
         };
-        let (manifests, read_bytes) = match self.read_accepted(&uri, log, read(Fit::Counted)).await
-        {
+        let (listing, read_bytes) = match self.read_accepted(&uri, log, read(Fit::Counted)).await {
             Err(error) if *miscounted.lock() => {
                 tracing::debug!(%uri, %error, "no copy of a manifest list has the summary's count: the first whole one is taken");
                 self.read_accepted(&uri, log, read(Fit::Named)).await?
             }
             read => read?,
         };
-        let listing = manifest_list::convert(manifests)
-            .map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
+        let listing = listing.map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
         Ok(Entry::List(Parsed {
             value: Arc::new(listing),
             read_bytes,
@@ -271,23 +269,29 @@ impl MetadataReader {
         manifests: &[ManifestSummary],
         log: &ReadLog,
     ) -> Result<Arc<[DeleteFile]>> {
-        let mut all = Vec::new();
-        for summary in manifests {
-            let uri = &summary.id.uri;
-            let bytes = self
-                .sites
-                .read_whole(
-                    &summary.id,
-                    &self.sites.route(uri),
-                    ReadClass::Metadata,
-                    log,
-                )
-                .await?;
-            let files = manifest::parse_deletes(&bytes, summary)
-                .map_err(|refusal| refusal.into_error(&table.name, uri.as_str()))?;
-            all.extend(files);
-        }
-        Ok(all.into())
+        let reads: Vec<_> = manifests
+            .iter()
+            .map(|summary| self.delete_manifest(&table.name, summary, log))
+            .collect();
+        let each: Vec<Arc<Vec<DeleteFile>>> = futures::stream::iter(reads)
+            .buffered(MANIFESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(each
+            .iter()
+            .flat_map(|files| files.iter().cloned())
+            .collect())
+    }
+
+    /// Every entry of one manifest, which is read anew.
+    pub(crate) async fn entries(
+        &self,
+        table: &TableSnapshot,
+        summary: &ManifestSummary,
+        log: &ReadLog,
+    ) -> Result<Vec<ManifestEntry>> {
+        let read = self.read_parsed(&table.name, summary, log, manifest::parse_entries);
+        Ok(read.await?.0)
     }
 
     async fn manifest(
@@ -296,27 +300,44 @@ impl MetadataReader {
         summary: &ManifestSummary,
         log: &ReadLog,
     ) -> Result<Arc<ManifestFiles>> {
-        let key = Key::Manifest {
-            uri: summary.id.uri.clone(),
-            length: summary.id.size,
-            sequence_number: summary.sequence_number,
+        let read = async {
+            let read = self.read_parsed(table, summary, log, manifest::parse);
+            let (value, read_bytes) = read.await?;
+            let value = Arc::new(value);
+            Ok(Entry::Manifest(Parsed { value, read_bytes }))
         };
-        let found = self
-            .cache
-            .get(key, log, self.read_manifest(table, summary, log))
-            .await?;
-        let Entry::Manifest(parsed) = found else {
-            return Err(mixed_up(table));
-        };
-        Ok(parsed.value)
+        match self.cache.get(manifest_key(summary), log, read).await? {
+            Entry::Manifest(parsed) => Ok(parsed.value),
+            _ => Err(mixed_up(table)),
+        }
     }
 
-    async fn read_manifest(
+    async fn delete_manifest(
         &self,
         table: &TableName,
         summary: &ManifestSummary,
         log: &ReadLog,
-    ) -> Result<Entry> {
+    ) -> Result<Arc<Vec<DeleteFile>>> {
+        let read = async {
+            let read = self.read_parsed(table, summary, log, manifest::parse_deletes);
+            let (value, read_bytes) = read.await?;
+            let value = Arc::new(value);
+            Ok(Entry::Deletes(Parsed { value, read_bytes }))
+        };
+        match self.cache.get(manifest_key(summary), log, read).await? {
+            Entry::Deletes(parsed) => Ok(parsed.value),
+            _ => Err(mixed_up(table)),
+        }
+    }
+
+    /// Reads a manifest from its nearest copy, or, where that is damaged, from the first that parses; and its length.
+    async fn read_parsed<T: Send + 'static>(
+        &self,
+        table: &TableName,
+        summary: &ManifestSummary,
+        log: &ReadLog,
+        parse: fn(&[u8], &ManifestSummary) -> Result<T, Refusal>,
+    ) -> Result<(T, u64)> {
         let uri = &summary.id.uri;
         let route = self.sites.route(uri);
         let bytes = self
@@ -325,18 +346,15 @@ impl MetadataReader {
             .await?;
         let read_bytes = bytes.len() as u64;
         let wanted = summary.clone();
-        let parsed = match self
-            .blocking(move || manifest::parse(&bytes, &wanted))
-            .await
-        {
+        let parsed = match self.blocking(move || parse(&bytes, &wanted)).await {
             Some(parsed) => parsed,
             None => return Err(stopped(table)),
         };
-        let files = match parsed {
+        let value = match parsed {
             Err(Refusal::Damaged(reason)) => {
                 tracing::warn!(%uri, reason, "a manifest of the right size is damaged: other copies are tried");
                 let wanted = summary.clone();
-                let accept = move |bytes: &[u8]| match manifest::parse(bytes, &wanted) {
+                let accept = move |bytes: &[u8]| match parse(bytes, &wanted) {
                     Err(Refusal::Damaged(reason)) => Err(reason),
                     decided => Ok(decided),
                 };
@@ -344,11 +362,8 @@ impl MetadataReader {
             }
             decided => decided,
         };
-        let files = files.map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
-        Ok(Entry::Manifest(Parsed {
-            value: Arc::new(files),
-            read_bytes,
-        }))
+        let value = value.map_err(|refusal| refusal.into_error(table, uri.as_str()))?;
+        Ok((value, read_bytes))
     }
 
     /// Reads a whole file from the first site whose copy is accepted. The check parses, so all of it runs on a thread
@@ -400,6 +415,15 @@ impl MetadataReader {
 fn has_uuid(document: &TableDocument, uuid: Uuid) -> bool {
     let found = document.metadata.uuid();
     found == uuid || found.is_nil()
+}
+
+fn manifest_key(summary: &ManifestSummary) -> Key {
+    Key::Manifest {
+        uri: summary.id.uri.clone(),
+        length: summary.id.size,
+        sequence_number: summary.sequence_number,
+        first_row_id: summary.first_row_id,
+    }
 }
 
 fn mixed_up(table: &TableName) -> CatalogError {

@@ -14,8 +14,8 @@ use crate::namespace::Namespace;
 use crate::namespace::mount::Mount;
 use crate::namespace::slot::{Age, Known};
 use crate::{
-    AsOf, CatalogError, DeleteFile, Freshness, ManifestListing, ManifestSummary, Pin, Reading,
-    Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
+    AsOf, CatalogError, DeleteFile, Freshness, ManifestEntry, ManifestListing, ManifestSummary,
+    Pin, Reading, Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
 };
 
 /// No pointer older than this is ever used, whatever a session allows.
@@ -160,6 +160,20 @@ impl Namespace {
         log: &ReadLog,
     ) -> Result<Arc<[DeleteFile]>> {
         self.reader.delete_files(table, &listing.deletes, log).await
+    }
+
+    /// Every entry of one of the snapshot's manifests, removed files included, with all that is recorded of each. It is
+    /// not cached: for who lists files, not for scans.
+    ///
+    /// # Errors
+    /// `Corrupt` for a manifest that can't be read.
+    pub async fn entries(
+        &self,
+        table: &TableSnapshot,
+        manifest: &ManifestSummary,
+        log: &ReadLog,
+    ) -> Result<Vec<ManifestEntry>> {
+        self.reader.entries(table, manifest, log).await
     }
 
     /// All data files of the snapshot.

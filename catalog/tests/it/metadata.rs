@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use iceberg::spec::{DataFileFormat, Literal, PrimitiveLiteral};
+use iceberg::spec::{
+    DataFileFormat, Literal, ManifestStatus, PrimitiveLiteral, PrimitiveType, Struct,
+};
 use landfast_catalog::{
     CatalogError, CatalogErrorKind, DeleteContent, DeleteIndex, Namespace, NamespaceSpec, Reading,
-    SnapshotFiles, TableSnapshot,
+    SnapshotFiles, TableSnapshot, decode_bound,
 };
 use landfast_sites::{CanonicalUri, ReadLog};
 use serde_json::json;
@@ -408,6 +410,89 @@ async fn live_delete_files_are_listed_apart_with_their_sequence_number_and_parti
         let same = file.partition.fields() == [Some(Literal::date(19_000))];
         assert_eq!(!index.of(file).unwrap().is_empty(), same);
     }
+}
+
+#[tokio::test]
+async fn delete_files_are_listed_apart_and_read_once() {
+    let lake = Lake::new();
+    let shape = Shape {
+        deletes: true,
+        ..Shape::default()
+    };
+    let written = lake.table("orders", shape).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    assert_eq!(files(&namespace).await.unwrap().count(), 3);
+    let log = ReadLog::new();
+    let listing = namespace.manifests(&table, &log).await.unwrap();
+    assert_eq!((listing.manifests.len(), listing.deletes.len()), (2, 1));
+    let deletes = namespace
+        .delete_files(&table, &listing, &log)
+        .await
+        .unwrap();
+    let [file] = &*deletes else {
+        panic!("{deletes:?}")
+    };
+    assert_eq!(file.content, DeleteContent::Positions { of: None });
+    assert_eq!((file.rows, file.sequence_number, file.spec_id), (1, 7, 0));
+    assert_eq!(
+        file.id.uri.as_str(),
+        "gs://lake/orders/data/deletes.parquet"
+    );
+    let read = requests(&log);
+    let again = namespace
+        .delete_files(&table, &listing, &log)
+        .await
+        .unwrap();
+    assert_eq!((again, requests(&log)), (deletes, read));
+}
+
+#[tokio::test]
+async fn entries_are_given_whole_with_what_they_inherit() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    let log = ReadLog::new();
+    let listing = namespace.manifests(&table, &log).await.unwrap();
+    let manifest = &listing.manifests[0];
+    let entries = namespace.entries(&table, manifest, &log).await.unwrap();
+    let numbers: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.status, entry.snapshot_id, entry.sequence_number))
+        .collect();
+    let snapshot = table.snapshot_id();
+    assert_eq!(
+        numbers,
+        [
+            (ManifestStatus::Added, snapshot, Some(7)),
+            (ManifestStatus::Existing, Some(1), Some(5)),
+            (ManifestStatus::Deleted, snapshot, Some(3)),
+        ]
+    );
+    let first = &entries[0];
+    assert_eq!(first.path.as_str(), "gs://lake/orders/data/0-0.parquet");
+    assert_eq!((first.format.as_str(), first.record_count), ("PARQUET", 10));
+    assert_eq!(first.file_size_in_bytes, 1_000);
+    assert_eq!(
+        first.partition,
+        Struct::from_iter([Some(Literal::date(19_000))])
+    );
+    assert_eq!(first.column_sizes, [(1, 80)]);
+    let bound = |bounds: &[(i32, Box<[u8]>)], id: i32, of: PrimitiveType| {
+        let (_, bytes) = bounds.iter().find(|(known, _)| *known == id)?;
+        decode_bound(bytes, &of)
+    };
+    assert_eq!(
+        bound(&first.upper_bounds, 1, PrimitiveType::Long),
+        Some(PrimitiveLiteral::Long(10))
+    );
+    assert_eq!(
+        bound(&first.lower_bounds, 2, PrimitiveType::String),
+        Some(PrimitiveLiteral::String("a".into()))
+    );
+    assert_eq!(first.split_offsets, Some(vec![4, 50]));
+    assert_eq!(first.key_metadata, None);
 }
 
 #[tokio::test]

@@ -1,17 +1,27 @@
 //! A manifest: parsed, and its live files kept in a compact form.
 
+mod deletes;
+mod entries;
+mod inherit;
+mod partition;
+mod raw;
+
+pub(crate) use deletes::parse as parse_deletes;
+pub(crate) use entries::parse as parse_entries;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use iceberg::spec::{
     DataContentType, DataFile as EntryFile, DataFileFormat, Manifest, ManifestContentType,
-    ManifestEntry, ManifestStatus, PrimitiveLiteral, Struct,
+    ManifestEntry, ManifestStatus, Struct,
 };
 use landfast_sites::{CanonicalUri, FileId};
 
-use crate::deletes::{DELETED_FILE_PATH, DeleteContent, DeleteFile, only_data_file};
+use crate::avro::{Container, Malformed};
 use crate::files::{ColumnMetrics, DataFile, ManifestFiles, ManifestSummary};
 use crate::metadata::document::Refusal;
+use raw::RawEntry;
 
 /// Parses a manifest and keeps its live files. The parser's own entries, twelve times as large, are dropped at once.
 pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<ManifestFiles, Refusal> {
@@ -36,84 +46,6 @@ pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<ManifestF
         spec_id: summary.spec_id,
         files,
     })
-}
-
-/// Parses a delete manifest and keeps its live files.
-pub(crate) fn parse_deletes(
-    bytes: &[u8],
-    summary: &ManifestSummary,
-) -> Result<Vec<DeleteFile>, Refusal> {
-    let manifest = Manifest::parse_avro(bytes)
-        .map_err(|error| Refusal::Damaged(format!("it does not parse: {error}")))?;
-    let (entries, _) = manifest.into_parts();
-    let live = entries.iter().filter(|entry| entry.is_alive());
-    live.map(|entry| delete_file(entry, summary)).collect()
-}
-
-fn delete_file(entry: &ManifestEntry, summary: &ManifestSummary) -> Result<DeleteFile, Refusal> {
-    let file = entry.data_file();
-    let whole = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
-    let of = file.referenced_data_file().map(CanonicalUri::new);
-    let content = match (file.content_type(), file.file_format()) {
-        (DataContentType::PositionDeletes, DataFileFormat::Parquet) => {
-            let of = of.or_else(|| only_data_file_of(file));
-            DeleteContent::Positions { of }
-        }
-        (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {
-            let (offset, length) = (file.content_offset(), file.content_size_in_bytes());
-            match (of, whole(offset), whole(length)) {
-                (Some(of), Some(offset), Some(length)) => {
-                    DeleteContent::Vector { of, offset, length }
-                }
-                _ => {
-                    return Err(Refusal::Invalid(format!(
-                        "the deletion vector in {} does not say where it lies or which file it is about",
-                        file.file_path()
-                    )));
-                }
-            }
-        }
-        (DataContentType::EqualityDeletes, DataFileFormat::Parquet) => {
-            let mut field_ids = file.equality_ids().unwrap_or_default();
-            field_ids.sort_unstable();
-            field_ids.dedup();
-            if field_ids.is_empty() {
-                return Err(Refusal::Invalid(format!(
-                    "the equality delete file {} does not say which columns its keys have",
-                    file.file_path()
-                )));
-            }
-            DeleteContent::Equality {
-                field_ids: field_ids.into(),
-            }
-        }
-        (content, format) => {
-            return Err(Refusal::Unsupported(format!(
-                "{} is a file of {content:?} in the format {format}",
-                file.file_path()
-            )));
-        }
-    };
-    Ok(DeleteFile {
-        id: FileId::new(
-            CanonicalUri::new(file.file_path()),
-            Some(file.file_size_in_bytes()),
-        ),
-        content,
-        rows: file.record_count(),
-        sequence_number: sequence_number(entry, summary)?,
-        spec_id: summary.spec_id,
-        partition: Arc::new(file.partition().clone()),
-    })
-}
-
-fn only_data_file_of(file: &EntryFile) -> Option<CanonicalUri> {
-    let bounds = [file.lower_bounds(), file.upper_bounds()];
-    let [lower, upper] = bounds.map(|bounds| match bounds.get(&DELETED_FILE_PATH)?.literal() {
-        PrimitiveLiteral::String(path) => Some(path.as_bytes()),
-        _ => None,
-    });
-    only_data_file(lower?, upper?)
 }
 
 fn convert(
@@ -158,6 +90,12 @@ fn convert(
         sort_order_id: file.sort_order_id(),
         columns: columns(file),
     })
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Damaged(format!("it does not parse: {malformed}"))
+    }
 }
 
 /// The entry's own number, or the manifest's where it may be inherited: by added files, and by all from before v2.
@@ -222,4 +160,26 @@ fn columns(file: &EntryFile) -> Box<[ColumnMetrics]> {
         at(*id, &|column| column.size_bytes = Some(*bytes));
     }
     columns.into_values().collect()
+}
+
+/// A manifest that says itself what it holds must say what is expected.
+fn check_content(container: &Container<'_>, expected: ManifestContentType) -> Result<(), Refusal> {
+    let found = match container.text("content") {
+        Some("deletes") => ManifestContentType::Deletes,
+        Some("data") => ManifestContentType::Data,
+        _ => return Ok(()),
+    };
+    if found == expected {
+        return Ok(());
+    }
+    Err(Refusal::Damaged(format!(
+        "its content is {found}, and the manifest list says {expected}"
+    )))
+}
+
+fn refuse_encrypted(raw: &RawEntry<'_>) -> Result<(), Refusal> {
+    match raw.key_metadata {
+        None | Some([]) => Ok(()),
+        Some(_) => Err(Refusal::Unsupported("its files are encrypted".into())),
+    }
 }

@@ -1,0 +1,101 @@
+//! The live delete files of a delete manifest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use iceberg::spec::{ManifestContentType, Struct};
+use landfast_sites::{CanonicalUri, FileId};
+
+use super::inherit::Inheritance;
+use super::raw::{EntryReader, RawEntry};
+use super::{check_content, refuse_encrypted};
+use crate::avro::Container;
+use crate::deletes::{DELETED_FILE_PATH, DeleteContent, DeleteFile, only_data_file};
+use crate::files::ManifestSummary;
+use crate::metadata::document::Refusal;
+
+/// Parses a delete manifest and keeps its live files.
+pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<Vec<DeleteFile>, Refusal> {
+    let container = Container::open(bytes)?;
+    check_content(&container, ManifestContentType::Deletes)?;
+    let reader = EntryReader::new(&container)?;
+    let inheritance = Inheritance::new(summary);
+    let mut partitions: HashMap<Box<[u8]>, Arc<Struct>> = HashMap::new();
+    let mut files = Vec::new();
+    reader.entries(&container, |raw| {
+        if raw.is_live() {
+            refuse_encrypted(raw)?;
+            let partition = match partitions.get(raw.partition) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let new = Arc::new(reader.partitions.read(raw.partition)?);
+                    partitions.insert(raw.partition.into(), Arc::clone(&new));
+                    new
+                }
+            };
+            files.push(DeleteFile {
+                id: FileId::new(CanonicalUri::new(raw.path), Some(raw.size)),
+                content: content(raw)?,
+                rows: raw.rows,
+                sequence_number: inheritance.data_sequence_number(raw)?,
+                spec_id: summary.spec_id,
+                partition,
+            });
+        }
+        Ok::<_, Refusal>(())
+    })?;
+    files.shrink_to_fit();
+    Ok(files)
+}
+
+fn content(raw: &RawEntry<'_>) -> Result<DeleteContent, Refusal> {
+    let of = raw.referenced_data_file.map(CanonicalUri::new);
+    let whole = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let invalid = |what: &str| Err(Refusal::Invalid(format!("{} {what}", raw.path)));
+    let is = |format: &str| raw.format.eq_ignore_ascii_case(format);
+    match raw.content {
+        1 if is("parquet") => {
+            let of = of.or_else(|| only_data_file_of(raw));
+            Ok(DeleteContent::Positions { of })
+        }
+        1 if is("puffin") => match (of, whole(raw.content_offset), whole(raw.content_size)) {
+            (Some(of), Some(offset), Some(length)) => {
+                Ok(DeleteContent::Vector { of, offset, length })
+            }
+            _ => invalid(
+                "is a file of deletion vectors, and its entry does not say where the vector lies or which file it is about",
+            ),
+        },
+        2 if is("parquet") => {
+            let ids: Option<Vec<i32>> = raw
+                .equality_ids
+                .iter()
+                .map(|id| i32::try_from(*id).ok())
+                .collect();
+            let Some(mut field_ids) = ids.filter(|ids| !ids.is_empty()) else {
+                return invalid(
+                    "is a file of equality deletes, and its entry does not say of which columns",
+                );
+            };
+            field_ids.sort_unstable();
+            field_ids.dedup();
+            Ok(DeleteContent::Equality {
+                field_ids: field_ids.into(),
+            })
+        }
+        0 => invalid("is a data file, and its manifest is one of delete files"),
+        1 | 2 => Err(Refusal::Unsupported(format!(
+            "its delete file {} has the format {}",
+            raw.path, raw.format
+        ))),
+        _ => invalid("is a file of no known content"),
+    }
+}
+
+fn only_data_file_of(raw: &RawEntry<'_>) -> Option<CanonicalUri> {
+    let path = |bounds: &[(i32, &[u8])]| {
+        let found = bounds.iter().find(|(id, _)| *id == DELETED_FILE_PATH);
+        found.map(|(_, bytes)| bytes.to_vec())
+    };
+    only_data_file(&path(&raw.lower_bounds)?, &path(&raw.upper_bounds)?)
+}
