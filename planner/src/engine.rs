@@ -19,6 +19,7 @@ mod session;
 mod show;
 mod system;
 mod tables;
+mod target;
 #[cfg(test)]
 mod tests;
 mod type_names;

@@ -245,6 +245,18 @@ impl PlannerError {
         self
     }
 
+    /// The same error, with a note after its text; kinds that don't speak of the statement stay as they are.
+    #[must_use]
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        if let Self::InvalidArgument { text, .. }
+        | Self::NotFound { text, .. }
+        | Self::Unsupported { text, .. } = &mut self
+        {
+            *text = short(format!("{text} ({note})"));
+        }
+        self
+    }
+
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {

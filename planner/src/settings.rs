@@ -9,6 +9,7 @@ use landfast_catalog::{CatalogName, Freshness, Reading, SchemaName};
 
 use crate::error::nearest;
 use crate::placement::PlacementMode;
+use crate::sql::version::Version;
 use crate::{PlannerError, Result};
 
 /// The age that `bounded` freshness allows at most: a pointer older than a day is never "fresh enough".
@@ -24,6 +25,7 @@ enum Key {
     BatchSize,
     PreferHashJoin,
     TargetPartitions,
+    AsOf,
     Catalog,
     Freshness,
     Placement,
@@ -32,10 +34,11 @@ enum Key {
     TimeZone,
 }
 
-const KEYS: [Key; 9] = [
+const KEYS: [Key; 10] = [
     Key::BatchSize,
     Key::PreferHashJoin,
     Key::TargetPartitions,
+    Key::AsOf,
     Key::Catalog,
     Key::Freshness,
     Key::Placement,
@@ -50,6 +53,7 @@ impl Key {
             Self::BatchSize => "datafusion.execution.batch_size",
             Self::PreferHashJoin => "datafusion.optimizer.prefer_hash_join",
             Self::TargetPartitions => "datafusion.execution.target_partitions",
+            Self::AsOf => "landfast.as_of",
             Self::Catalog => "landfast.catalog",
             Self::Freshness => "landfast.freshness",
             Self::Placement => "landfast.placement",
@@ -64,6 +68,9 @@ impl Key {
             Self::BatchSize => "rows per batch inside the engine",
             Self::PreferHashJoin => "hash joins rather than sort-merge joins: true or false",
             Self::TargetPartitions => "how many partitions a plan runs in",
+            Self::AsOf => {
+                "'current', 'timestamp 2026-01-31 12:00:00' or 'ref audit': the version of tables that have no AS OF"
+            }
             Self::Catalog => "the catalog of names that have none",
             Self::Freshness => {
                 "'strong', or 'bounded 60s': how old the catalog's word on a table may be"
@@ -88,6 +95,7 @@ impl Key {
             | "time zone"
             | "landfast.timezone"
             | "datafusion.execution.time_zone" => "landfast.time_zone",
+            "as_of" => "landfast.as_of",
             "freshness" => "landfast.freshness",
             "placement" => "landfast.placement",
             "stale_reads" => "landfast.stale_reads",
@@ -116,6 +124,8 @@ pub struct SessionSettings {
     pub catalog: Option<CatalogName>,
     /// The schema of names that have none.
     pub schema: Option<SchemaName>,
+    /// Which version is read of a table that a statement names without one; none means the current one.
+    pub(crate) as_of: Option<Version>,
     /// How old the catalog's word on a table may be.
     pub freshness: Freshness,
     /// Whether a table may be read past its bound while its member is down.
@@ -137,6 +147,7 @@ impl Default for SessionSettings {
         Self {
             catalog: None,
             schema: None,
+            as_of: None,
             freshness: Freshness::Bounded(Duration::from_secs(60)),
             stale_reads_allowed: false,
             placement: PlacementMode::Nearest,
@@ -168,6 +179,7 @@ impl SessionSettings {
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let value = value.trim();
         match Key::parse(key)? {
+            Key::AsOf => self.as_of = parse_as_of(value)?,
             Key::Catalog => {
                 self.catalog = optional(value)
                     .map(CatalogName::new)
@@ -259,6 +271,12 @@ impl SessionSettings {
 
     fn text(&self, key: Key) -> String {
         match key {
+            Key::AsOf => match &self.as_of {
+                None => "current".to_string(),
+                Some(Version::Snapshot(id)) => format!("snapshot {id}"),
+                Some(Version::Ref(name)) => format!("ref {name}"),
+                Some(Version::Time(text)) => format!("timestamp {text}"),
+            },
             Key::Catalog => self
                 .catalog
                 .as_ref()
@@ -346,6 +364,29 @@ pub(crate) fn parse_freshness(value: &str) -> Result<Freshness> {
         )),
         None => Err(PlannerError::invalid(format!(
             "landfast.freshness can't be {value:?}: it is 'strong' or 'bounded' and a duration, such as 'bounded 60s'"
+        ))),
+    }
+}
+
+/// `current`, `timestamp` and a time, or `ref` and the name of a branch or tag.
+fn parse_as_of(value: &str) -> Result<Option<Version>> {
+    let Some(value) = optional(value).filter(|value| !value.eq_ignore_ascii_case("current")) else {
+        return Ok(None);
+    };
+    let (word, rest) = value
+        .split_once(|c: char| c.is_whitespace() || c == ':')
+        .unwrap_or((value, ""));
+    let rest = rest.trim();
+    let quoted = rest
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    let rest = quoted.unwrap_or(rest);
+    match word.to_ascii_lowercase().as_str() {
+        "timestamp" => Version::at_time(rest).map(Some),
+        "ref" if !rest.is_empty() => Ok(Some(Version::Ref(rest.to_string()))),
+        _ => Err(PlannerError::invalid(format!(
+            "landfast.as_of can't be {value:?}: it is 'current', 'timestamp 2026-01-31 12:00:00', or 'ref' and the \
+             name of a branch or tag, such as 'ref audit'"
         ))),
     }
 }

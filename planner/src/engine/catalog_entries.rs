@@ -1,5 +1,7 @@
 //! What there is: catalogs, schemas and tables, Landfast's own among them, for metadata commands and listings.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use landfast_catalog::{ListingWarning, TableName};
 use landfast_sites::ReadLog;
@@ -8,7 +10,7 @@ use super::conform::statement_schema;
 use super::tables::{Resolving, SYSTEM_SCHEMA};
 use super::{Engine, information_schema};
 use crate::settings::SessionSettings;
-use crate::sql::refuse::place;
+use crate::sql::bind::NamedTable;
 use crate::{Asker, Result};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
@@ -131,19 +133,23 @@ impl Engine {
     /// `NotFound` for an unknown name, and whatever keeps the table from being read.
     pub async fn table_schema(&self, name: &TableName, _asker: &Asker) -> Result<SchemaRef> {
         let exact = |part: &str| Ident::with_quote('"', part);
-        let written = ObjectName::from(vec![
+        let name = ObjectName::from(vec![
             exact(name.catalog.as_str()),
             exact(name.schema.as_str()),
             exact(&name.table),
         ]);
-        let schema = self.written_table_schema(&written, &self.defaults).await?;
+        let named = NamedTable {
+            name,
+            version: None,
+        };
+        let schema = self.named_table_schema(&named, &self.defaults).await?;
         Ok(statement_schema(&schema))
     }
 
     /// The columns of a table as a statement names it, with what the table says of them.
-    pub(super) async fn written_table_schema(
+    pub(super) async fn named_table_schema(
         &self,
-        written: &ObjectName,
+        named: &NamedTable,
         settings: &SessionSettings,
     ) -> Result<SchemaRef> {
         let log = ReadLog::new();
@@ -152,16 +158,12 @@ impl Engine {
             pins: &[],
             log: &log,
         };
-        let resolved = self.resolve(std::slice::from_ref(written), how).await?;
+        let resolved = self.resolve(std::slice::from_ref(named), how).await?;
         match resolved.first() {
-            Some((_, table)) => Ok(table.schema.clone()),
+            Some(named) => Ok(Arc::clone(&named.table.schema)),
             None => {
-                let at = written
-                    .0
-                    .first()
-                    .and_then(|part| part.as_ident())
-                    .and_then(|ident| place(ident.span));
-                Err(super::no_such("table", &written.to_string(), Vec::new()).at(at))
+                Err(super::no_such("table", &named.name.to_string(), Vec::new())
+                    .at(named.position()))
             }
         }
     }

@@ -8,7 +8,8 @@ use landfast_catalog::{CatalogError, CatalogErrorKind, CatalogName, SchemaName, 
 use landfast_sites::{CanonicalUri, ReadLog};
 
 use super::show::joined;
-use super::tables::{Resolving, idents};
+use super::tables::Resolving;
+use super::target::idents;
 use super::{Engine, SYSTEM_CATALOG};
 use crate::settings::SessionSettings;
 use crate::sql::Command;

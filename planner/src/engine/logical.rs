@@ -17,11 +17,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
 
 use super::conform::statement_schema;
 use super::parameters;
-use super::tables::{Resolved, Resolving};
+use super::tables::{Named, Resolved, Resolving};
 use super::{Engine, session};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
@@ -41,19 +41,32 @@ pub(super) struct Logical {
 pub(super) struct Bound {
     query: Query,
     unknown: UnknownNames,
-    pub(super) tables: Vec<(ObjectName, Arc<Resolved>)>,
+    /// The name under which the bound query asks for each table, as the engine has it.
+    references: Vec<TableReference>,
+    tables: Vec<Named>,
 }
 
 impl Bound {
-    /// Each distinct table once.
+    /// Each distinct version of a table once.
     pub(super) fn distinct(&self) -> Vec<&Arc<Resolved>> {
         let mut seen: Vec<&Arc<Resolved>> = Vec::new();
-        for (_, table) in &self.tables {
-            if !seen.iter().any(|known| known.name == table.name) {
-                seen.push(table);
+        for named in &self.tables {
+            if !seen.iter().any(|known| Arc::ptr_eq(known, &named.table)) {
+                seen.push(&named.table);
             }
         }
         seen
+    }
+
+    /// The same tables with other providers behind them, one for each of [`Self::distinct`].
+    pub(super) fn providers(&self, made: &[Arc<dyn TableProvider>]) -> Vec<Arc<dyn TableProvider>> {
+        let distinct = self.distinct();
+        let of = |named: &Named| {
+            let same = |known: &Arc<Resolved>| Arc::ptr_eq(known, &named.table);
+            made.get(distinct.iter().position(|known| same(known))?)
+                .cloned()
+        };
+        self.tables.iter().filter_map(of).collect()
     }
 }
 
@@ -63,18 +76,36 @@ impl Engine {
         let named = bind::tables_named(query)?;
         let tables = self.resolve(&named, how).await?;
         let mut known = KnownTables::default();
-        for (written, table) in &tables {
-            let name = &table.name;
+        let mut references = Vec::with_capacity(tables.len());
+        for (at, named) in tables.iter().enumerate() {
+            let mut own = match &named.written.version {
+                Some(version) => format!("{}@{version}", named.called),
+                None => named.called.clone(),
+            };
+            // Whatever a version is called, no two tables of a query may be called the same.
+            let taken = |own: &str| {
+                let reference = reference(named, own);
+                let mut before = references.iter().zip(&tables[..at]);
+                before.any(|(known, other)| {
+                    *known == reference && !Arc::ptr_eq(&other.table, &named.table)
+                })
+            };
+            while taken(&own) {
+                own.push('\'');
+            }
+            references.push(reference(named, &own));
+            let name = &named.table.name;
             let full = [
                 name.catalog.to_string(),
                 name.schema.to_string(),
-                name.table.clone(),
+                named.called.clone(),
             ];
             known.insert(
-                written,
+                &named.written,
                 KnownTable {
                     full,
-                    schema: Arc::clone(&table.schema),
+                    stands_as: (own != named.called).then_some(own),
+                    schema: Arc::clone(&named.table.schema),
                 },
             );
         }
@@ -83,6 +114,7 @@ impl Engine {
         Ok(Bound {
             query,
             unknown,
+            references,
             tables,
         })
     }
@@ -105,11 +137,8 @@ impl Engine {
                 },
             )
             .await?;
-        let providers = bound
-            .tables
-            .iter()
-            .map(|(_, table)| (Arc::clone(table), table.empty()))
-            .collect();
+        let providers = bound.tables.iter().map(|named| named.table.empty());
+        let providers = providers.collect();
         self.logical(
             session::for_query(&self.template, settings),
             &bound,
@@ -123,14 +152,12 @@ impl Engine {
         &self,
         state: SessionState,
         bound: &Bound,
-        providers: Vec<(Arc<Resolved>, Arc<dyn TableProvider>)>,
+        providers: Vec<Arc<dyn TableProvider>>,
         parameters: usize,
     ) -> Result<Logical> {
-        let mut sources = HashMap::new();
-        for ((written, _), (table, provider)) in bound.tables.iter().zip(providers) {
-            let source = provider_as_source(provider);
-            sources.insert(reference(written, &table), source);
-        }
+        let sources = bound.references.iter().cloned();
+        let sources = sources.zip(providers.into_iter().map(provider_as_source));
+        let sources: HashMap<TableReference, Arc<dyn TableSource>> = sources.collect();
         let context = Context {
             state: &state,
             sources,
@@ -163,17 +190,15 @@ impl Engine {
     }
 }
 
-/// The name under which the bound query asks for a table: as many parts as were written, spelled as they are.
-fn reference(written: &ObjectName, table: &Resolved) -> TableReference {
-    let (catalog, schema, name) = (
-        table.name.catalog.as_str(),
-        table.name.schema.as_str(),
-        table.name.table.as_str(),
-    );
-    match written.0.len() {
-        1 => TableReference::bare(name),
-        2 => TableReference::partial(schema, name),
-        _ => TableReference::full(catalog, schema, name),
+/// The name under which the bound query asks for a table: as many parts as were written, spelled as they are, and the
+/// last as it is called in this query.
+fn reference(named: &Named, own: &str) -> TableReference {
+    let name = &named.table.name;
+    let (catalog, schema) = (name.catalog.as_str(), name.schema.as_str());
+    match named.written.name.0.len() {
+        1 => TableReference::bare(own),
+        2 => TableReference::partial(schema, own),
+        _ => TableReference::full(catalog, schema, own),
     }
 }
 

@@ -145,6 +145,25 @@ impl Names {
         Ok(choose("table", written, &listed)?.unwrap_or_else(|| written.value.clone()))
     }
 
+    /// The table of exactly such a name that the member lists, if it lists one.
+    ///
+    /// # Errors
+    /// The member can't be asked, so that nobody knows.
+    pub(super) async fn table_listed(
+        &self,
+        catalog: &CatalogName,
+        schema: &SchemaName,
+        written: &Ident,
+    ) -> Result<Option<String>> {
+        let known = self.tables.get(&(catalog.clone(), schema.clone()));
+        if let Some(known) = known
+            && let Some(name) = choose("table", written, &known)?
+        {
+            return Ok(Some(name));
+        }
+        choose("table", written, &self.list_tables(catalog, schema).await?)
+    }
+
     async fn list_schemas(&self, catalog: &CatalogName) -> Result<Arc<[String]>> {
         let listed: Arc<[String]> = self
             .namespace

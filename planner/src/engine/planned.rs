@@ -232,19 +232,12 @@ impl Engine {
                 .map(|table| self.provider(table, request.asker, &scan)),
         )
         .await?;
-        let providers = bound
-            .tables
-            .iter()
-            .filter_map(|(_, table)| {
-                let at = distinct.iter().position(|known| known.name == table.name)?;
-                Some((Arc::clone(table), Arc::clone(&made[at])))
-            })
-            .collect();
+        let providers = bound.providers(&made);
         let mut tables: Vec<Arc<TableSnapshot>> = distinct
             .iter()
             .filter_map(|table| table.snapshot().cloned())
             .collect();
-        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
         let logical = self.logical(state, &bound, providers, request.statement.parameters)?;
         let values = parameters::bound(request.parameters, &logical.parameters)?;
         let plan = if logical.parameters.is_empty() {

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use super::catalog_entries::TableEntry;
 use super::{Engine, PlanRequest, sql_type_name};
 use crate::settings::SessionSettings;
-use crate::sql::bind::fits;
+use crate::sql::bind::{NamedTable, fits};
 use crate::sql::refuse::place;
 use crate::sql::statement::{Like, Show};
 use crate::{PlannerError, Result};
@@ -46,8 +46,16 @@ impl Engine {
             Show::Tables { within, like } => {
                 self.table_rows(within.as_ref(), like, request).await?
             }
-            Show::Columns { table, like } => {
-                let schema = self.written_table_schema(table, request.settings).await?;
+            Show::Columns {
+                table,
+                version,
+                like,
+            } => {
+                let named = NamedTable {
+                    name: table.clone(),
+                    version: version.clone(),
+                };
+                let schema = self.named_table_schema(&named, request.settings).await?;
                 columns(&schema, like)
             }
             Show::ColumnsOf(query) => {
@@ -101,7 +109,7 @@ impl Engine {
         let default_catalog = self
             .default_catalog(request.settings)
             .map(|name| name.to_string());
-        let parts = within.map(super::tables::idents).transpose()?;
+        let parts = within.map(super::target::idents).transpose()?;
         let wanted: Box<dyn Fn(&TableEntry) -> bool> = match parts.as_deref() {
             None => {
                 let schema = self

@@ -8,19 +8,17 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use futures::future::try_join_all;
-use landfast_catalog::{CatalogName, Pin, SchemaName, TableName, TableSnapshot};
+use landfast_catalog::{CatalogName, Pin, TableName, TableSnapshot};
 use landfast_sites::ReadLog;
 
+use super::target::Target;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
-use crate::error::nearest;
 use crate::scan::{LakeTable, ScanContext};
 use crate::settings::SessionSettings;
-use crate::sql::bind::fits;
-use crate::sql::refuse::place;
+use crate::sql::bind::NamedTable;
 use crate::types::arrow_schema;
-use crate::{Asker, PlannerError, Result};
+use crate::{Asker, Result};
 
 /// The schema of Landfast's own tables.
 pub(super) const SYSTEM_SCHEMA: &str = "system";
@@ -31,6 +29,15 @@ pub(super) struct Resolved {
     pub(super) name: TableName,
     pub(super) schema: SchemaRef,
     pub(super) source: Source,
+}
+
+/// A table under one of the names that a statement gives it.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) written: NamedTable,
+    /// The table's own name, spelled as it is, and what the written one adds to it: `orders@audit`.
+    pub(super) called: String,
+    pub(super) table: Arc<Resolved>,
 }
 
 /// Where a table's rows come from.
@@ -53,169 +60,48 @@ pub(super) struct Resolving<'a> {
 }
 
 impl Engine {
-    /// Resolves every table that a query names: each distinct table once, all at the same time.
+    /// Resolves every table that a query names: each distinct version of a table once, all at the same time.
     pub(super) async fn resolve(
         &self,
-        written: &[ObjectName],
+        written: &[NamedTable],
         how: Resolving<'_>,
-    ) -> Result<Vec<(ObjectName, Arc<Resolved>)>> {
-        let names = try_join_all(written.iter().map(|name| self.table_named(name, how))).await?;
-        let mut distinct: BTreeMap<TableName, usize> = BTreeMap::new();
+    ) -> Result<Vec<Named>> {
+        let targets = written.iter().map(|named| async {
+            let target = self.target_named(named, how).await;
+            target.map_err(|error| error.at(named.position()))
+        });
+        let targets = try_join_all(targets).await?;
+        let mut distinct: BTreeMap<&Target, usize> = BTreeMap::new();
         let mut firsts = Vec::new();
-        for (at, name) in names.iter().enumerate() {
-            if !distinct.contains_key(name) {
-                distinct.insert(name.clone(), firsts.len());
+        for (at, (target, _)) in targets.iter().enumerate() {
+            distinct.entry(target).or_insert_with(|| {
                 firsts.push(at);
-            }
+                firsts.len() - 1
+            });
         }
-        let resolved = try_join_all(firsts.iter().map(|at| async {
-            let at = *at;
-            let position = written[at]
-                .0
-                .first()
-                .and_then(|part| part.as_ident())
-                .and_then(|ident| place(ident.span));
-            self.resolve_one(&names[at], how)
-                .await
+        let resolved = firsts.iter().map(|at| async {
+            let resolved = self.resolve_one(&targets[*at].0, how).await;
+            resolved
                 .map(Arc::new)
-                .map_err(|error| error.at(position))
-        }))
-        .await?;
+                .map_err(|error| error.at(written[*at].position()))
+        });
+        let resolved = try_join_all(resolved).await?;
         Ok(written
             .iter()
-            .zip(&names)
-            .filter_map(|(written, name)| {
-                Some((
-                    written.clone(),
-                    Arc::clone(resolved.get(*distinct.get(name)?)?),
-                ))
+            .zip(&targets)
+            .filter_map(|(written, (target, called))| {
+                let at = *distinct.get(target)?;
+                Some(Named {
+                    written: written.clone(),
+                    called: called.clone(),
+                    table: Arc::clone(resolved.get(at)?),
+                })
             })
             .collect())
     }
 
-    /// The table that a name of one, two or three parts (or more, for nested schemas) means.
-    pub(super) async fn table_named(
-        &self,
-        written: &ObjectName,
-        how: Resolving<'_>,
-    ) -> Result<TableName> {
-        let parts = idents(written)?;
-        let (catalog, schema, table) = self.with_defaults(&parts, how.settings)?;
-        let mut pinned = how.pins.iter().filter(|pin| {
-            fits(&catalog, pin.table.catalog.as_str())
-                && fits(&schema, pin.table.schema.as_str())
-                && fits(&table, &pin.table.table)
-        });
-        if let (Some(pin), None) = (pinned.next(), pinned.next()) {
-            return Ok(pin.table.clone());
-        }
-        let catalog = self.names.catalog(&catalog)?;
-        if fits(&schema, information_schema::NAME) {
-            return named(
-                catalog,
-                SchemaName::new(information_schema::NAME)?,
-                &table,
-                &information_schema::TABLES,
-            );
-        }
-        if catalog.as_str() == SYSTEM_CATALOG {
-            if !fits(&schema, SYSTEM_SCHEMA) {
-                return Err(super::no_such(
-                    "schema",
-                    &format!("{catalog}.{}", schema.value),
-                    vec![
-                        SYSTEM_SCHEMA.to_string(),
-                        information_schema::NAME.to_string(),
-                    ],
-                )
-                .at(place(schema.span)));
-            }
-            let tables: Vec<&str> = self
-                .system_table_schemas()
-                .iter()
-                .map(|(name, _)| *name)
-                .collect();
-            return named(catalog, SchemaName::new(SYSTEM_SCHEMA)?, &table, &tables);
-        }
-        let schema = self.names.schema(&catalog, &schema).await?;
-        let table = self.names.table(&catalog, &schema, &table).await?;
-        Ok(TableName::new(catalog, schema, table)?)
-    }
-
-    /// Fills in what a name leaves out.
-    pub(super) fn with_defaults(
-        &self,
-        parts: &[Ident],
-        settings: &SessionSettings,
-    ) -> Result<(Ident, Ident, Ident)> {
-        let exact = |name: &str| Ident::with_quote('"', name);
-        match parts {
-            [] => Err(PlannerError::invalid("a table's name is empty")),
-            [table] => match (
-                self.default_catalog(settings),
-                self.default_schema(settings),
-            ) {
-                (Some(catalog), Some(schema)) => Ok((
-                    exact(catalog.as_str()),
-                    exact(schema.as_str()),
-                    table.clone(),
-                )),
-                _ => Err(self.unqualified(table)),
-            },
-            [schema, table] => {
-                let catalog = match self.default_catalog(settings) {
-                    Some(catalog) => catalog.to_string(),
-                    None if fits(schema, information_schema::NAME) => SYSTEM_CATALOG.to_string(),
-                    None => {
-                        return Err(PlannerError::invalid(format!(
-                            "there is no default catalog for {}.{}: write catalog.schema.table, or SET landfast.catalog",
-                            schema.value, table.value
-                        ))
-                        .at(place(schema.span)));
-                    }
-                };
-                Ok((exact(&catalog), schema.clone(), table.clone()))
-            }
-            [catalog, schema, table] => Ok((catalog.clone(), schema.clone(), table.clone())),
-            [catalog, levels @ .., table] => {
-                // A nested schema, written without its quotes.
-                let quoted = levels.iter().any(|level| level.quote_style.is_some());
-                let joined = levels
-                    .iter()
-                    .map(|level| level.value.as_str())
-                    .collect::<Vec<_>>()
-                    .join(".");
-                let schema = Ident {
-                    value: joined,
-                    quote_style: if quoted { Some('"') } else { None },
-                    span: levels[0].span,
-                };
-                Ok((catalog.clone(), schema, table.clone()))
-            }
-        }
-    }
-
-    /// A bare table name where no schema is set: the error says where there are tables of that name.
-    fn unqualified(&self, table: &Ident) -> PlannerError {
-        let listing = self.namespace.cached_listing();
-        let same: Vec<String> = listing
-            .entries
-            .iter()
-            .filter(|entry| fits(table, &entry.table))
-            .take(3)
-            .map(ToString::to_string)
-            .collect();
-        PlannerError::not_found(
-            format!(
-                "there is no table {}: no default schema is set (write catalog.schema.table, or SET landfast.schema)",
-                table.value
-            ),
-            same,
-        )
-        .at(place(table.span))
-    }
-
-    async fn resolve_one(&self, name: &TableName, how: Resolving<'_>) -> Result<Resolved> {
+    async fn resolve_one(&self, target: &Target, how: Resolving<'_>) -> Result<Resolved> {
+        let name = &target.name;
         if name.schema.as_str() == information_schema::NAME {
             let schema = information_schema::schema(&name.table)
                 .ok_or_else(|| super::no_such("table", &name.to_string(), Vec::new()))?;
@@ -239,21 +125,27 @@ impl Engine {
                 source: Source::System,
             });
         }
-        let pin = how.pins.iter().find(|pin| pin.table == *name);
-        let snapshot = match pin {
-            Some(pin) => self.namespace.resolve_pinned(pin, how.log).await?,
-            None => {
-                self.namespace
-                    .resolve(name, how.settings.reading(), how.log)
-                    .await?
-            }
-        };
+        let snapshot = self.snapshot(target, how).await?;
         let schema = arrow_schema(snapshot.schema())?;
         Ok(Resolved {
             name: name.clone(),
             schema,
             source: Source::Lake(snapshot),
         })
+    }
+
+    /// The snapshot of a table that the pins hold; without pins, the one that it stands at.
+    async fn snapshot(&self, target: &Target, how: Resolving<'_>) -> Result<Arc<TableSnapshot>> {
+        let same = |pin: &&Pin| pin.table == target.name && pin.as_of == target.as_of;
+        if let Some(pin) = how.pins.iter().find(same) {
+            return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
+        }
+        let (reading, as_of) = (how.settings.reading(), &target.as_of);
+        let resolved = self
+            .namespace
+            .resolve_as_of(&target.name, as_of, reading, how.log)
+            .await;
+        resolved.map_err(|error| target.blame(error.into(), how.settings))
     }
 
     /// A table that can be scanned.
@@ -315,33 +207,4 @@ fn rows(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn TablePr
         Arc::clone(schema),
         vec![batches],
     )?))
-}
-
-/// The parts of a name; a part that is a function call is none.
-pub(super) fn idents(name: &ObjectName) -> Result<Vec<Ident>> {
-    name.0
-        .iter()
-        .map(|part| part.as_ident().cloned())
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| PlannerError::invalid(format!("{name} is no table's name")))
-}
-
-fn named(
-    catalog: CatalogName,
-    schema: SchemaName,
-    written: &Ident,
-    tables: &[&str],
-) -> Result<TableName> {
-    let found = tables
-        .iter()
-        .find(|table| fits(written, table))
-        .ok_or_else(|| {
-            super::no_such(
-                "table",
-                &format!("{catalog}.{schema}.{}", written.value),
-                nearest(&written.value, tables.iter().copied()),
-            )
-            .at(place(written.span))
-        })?;
-    Ok(TableName::new(catalog, schema, *found)?)
 }

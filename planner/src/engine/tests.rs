@@ -2,9 +2,11 @@
 
 mod commands;
 mod explains;
+mod history;
 mod lake;
 mod listings;
 mod named;
 mod prepared;
 mod queries;
 mod tpch;
+mod versions;

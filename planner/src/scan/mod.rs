@@ -13,6 +13,7 @@ mod files;
 mod filters;
 mod footers;
 mod mapping;
+mod metadata_columns;
 mod open;
 mod placing;
 mod provider;
@@ -34,6 +35,9 @@ use landfast_sites::{ReadLog, Sites};
 use crate::placement::PlacementPolicy;
 
 pub use footers::FooterCache;
+pub use metadata_columns::{
+    FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,
+};
 pub use provider::LakeTable;
 pub use source::{LakeFile, LakeParquetSource};
 pub use summary::{ScanSummary, SitePlacement, scan_summaries};

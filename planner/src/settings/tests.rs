@@ -8,6 +8,7 @@ fn every_setting_survives_the_way_through_text() {
     for (key, value) in [
         ("landfast.catalog", "lake"),
         ("schema", "a.b"),
+        ("as_of", "Timestamp '2026-01-31'"),
         ("LANDFAST.FRESHNESS", "bounded 1m 30s"),
         ("landfast.stale_reads", "allow"),
         ("landfast.placement", "Origin"),
@@ -83,4 +84,45 @@ proptest! {
         let _ = SessionSettings::default().set(&key, &value);
         let _ = parse_freshness(&value);
     }
+}
+
+#[test]
+fn a_version_for_all_tables_is_a_time_a_ref_or_none() {
+    let mut settings = SessionSettings::default();
+    for (written, shown) in [
+        (
+            "timestamp 2026-01-31 12:00",
+            "timestamp 2026-01-31 12:00:00",
+        ),
+        (
+            "TIMESTAMP '2026-01-31 12:00:00+01:00'",
+            "timestamp 2026-01-31 12:00:00+01:00",
+        ),
+        ("ref:audit", "ref audit"),
+        ("REF 2026 q1", "ref 2026 q1"),
+        ("current", "current"),
+        ("ref audit", "ref audit"),
+        ("", "current"),
+    ] {
+        settings.set("landfast.as_of", written).unwrap();
+        assert_eq!(settings.show("landfast.as_of").unwrap(), shown, "{written}");
+    }
+    for wrong in [
+        "audit",
+        "ref",
+        "ref ",
+        "timestamp",
+        "timestamp soon",
+        "version 3",
+        "2026-01-31",
+        "currant",
+        "'x'",
+    ] {
+        let error = settings.set("landfast.as_of", wrong).unwrap_err();
+        assert!(
+            error.to_string().contains("write") || error.to_string().contains("landfast.as_of"),
+            "{error}"
+        );
+    }
+    assert_eq!(settings.show("as_of").unwrap(), "current");
 }

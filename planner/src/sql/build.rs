@@ -14,6 +14,7 @@ use super::shape::tame;
 use super::statement::{
     Argument, Command, CommandKind, Like, QueryKind, QueryStatement, Show, Statement,
 };
+use super::travel::Clauses;
 use crate::error::Position;
 use crate::{PlannerError, Result};
 
@@ -23,6 +24,19 @@ pub(super) fn statement(
     text: Arc<str>,
     parameters: usize,
     at: Option<Position>,
+    mut clauses: Clauses,
+) -> Result<Statement> {
+    let statement = built(ast, text, parameters, at, &mut clauses)?;
+    clauses.finish()?;
+    Ok(statement)
+}
+
+fn built(
+    ast: Ast,
+    text: Arc<str>,
+    parameters: usize,
+    at: Option<Position>,
+    clauses: &mut Clauses,
 ) -> Result<Statement> {
     let deep = Cell::new(false);
     let query = |kind| {
@@ -44,6 +58,7 @@ pub(super) fn statement(
         |what: &str| Err(PlannerError::unsupported(format!("{what} is not supported")).at(at));
     match ast {
         Ast::Query(mut inner) => {
+            clauses.give(&mut inner);
             deep.set(tame(&mut inner)?);
             refuse(&inner)?;
             query(QueryKind::Rows(inner))
@@ -61,6 +76,7 @@ pub(super) fn statement(
             let Ast::Query(mut inner) = *statement else {
                 return unsupported("EXPLAIN of anything but a query");
             };
+            clauses.give(&mut inner);
             deep.set(tame(&mut inner)?);
             refuse(&inner)?;
             if describe_alias != DescribeAlias::Explain {
@@ -84,6 +100,7 @@ pub(super) fn statement(
                 return unsupported("DESCRIBE EXTENDED and FORMATTED");
             }
             query(QueryKind::Show(Show::Columns {
+                version: clauses.of_name(&table_name),
                 table: table_name,
                 like: Like::default(),
             }))
@@ -109,7 +126,12 @@ pub(super) fn statement(
             let table = table.ok_or_else(|| {
                 PlannerError::invalid("SHOW COLUMNS of which table? Add FROM").at(at)
             })?;
-            query(QueryKind::Show(Show::Columns { table, like }))
+            let version = clauses.of_name(&table);
+            query(QueryKind::Show(Show::Columns {
+                table,
+                version,
+                like,
+            }))
         }
         Ast::ShowVariable { variable } => {
             query(QueryKind::Show(Show::Settings(setting_name(&variable))))

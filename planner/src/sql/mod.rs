@@ -9,6 +9,8 @@ pub(crate) mod parse;
 pub(crate) mod refuse;
 mod shape;
 pub(crate) mod statement;
+mod travel;
+pub(crate) mod version;
 
 pub(crate) use refuse::TABLE_FUNCTIONS;
 pub use statement::{Command, QueryStatement, Statement};

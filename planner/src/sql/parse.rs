@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Tok
 use super::build::statement;
 use super::refuse::place;
 use super::statement::Statement;
+use super::travel;
 use crate::error::Position;
 use crate::{PlannerError, Result};
 
@@ -52,9 +53,9 @@ fn parse_here(text: &str) -> Result<Statement> {
         .filter(|token| !is_blank(&token.token))
         .collect();
     allowed(&words)?;
-    no_time_travel(&words)?;
     no_deep_nesting(&words)?;
     let start = words.first().and_then(|token| place(token.span));
+    let (tokens, clauses) = travel::take(&dialect, tokens)?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens);
@@ -75,7 +76,7 @@ fn parse_here(text: &str) -> Result<Statement> {
         };
         return Err(PlannerError::invalid(text).at(place(rest.span)));
     }
-    statement(ast, Arc::from(text), parameters, start)
+    statement(ast, Arc::from(text), parameters, start, clauses)
 }
 
 fn is_blank(token: &Token) -> bool {
@@ -230,43 +231,6 @@ fn starts_query(token: &Token) -> bool {
             keyword(token),
             Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM
         )
-}
-
-/// Time travel in any dialect's words; most of them don't parse, and the error should say more than that.
-fn no_time_travel(words: &[&TokenWithSpan]) -> Result<()> {
-    let word = |n: usize| match words.get(n).map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    for n in 0..words.len() {
-        let first = word(n);
-        let names_time = |name: &str| {
-            matches!(
-                name,
-                "VERSION" | "TIMESTAMP" | "SYSTEM_TIME" | "SYSTEM_VERSION" | "APPLICATION_TIME"
-            )
-        };
-        let found = (first == "FOR" && names_time(&word(n + 1)))
-            || (names_time(&first) && word(n + 1) == "AS" && word(n + 2) == "OF")
-            || (matches!(first.as_str(), "AT" | "BEFORE")
-                && words
-                    .get(n + 1)
-                    .is_some_and(|token| token.token == Token::LParen)
-                && matches!(
-                    word(n + 2).as_str(),
-                    "TIMESTAMP" | "OFFSET" | "STATEMENT" | "STREAM" | "VERSION"
-                )
-                && words
-                    .get(n + 3)
-                    .is_some_and(|token| token.token == Token::RArrow));
-        if found {
-            return Err(PlannerError::unsupported(
-                "time travel is not supported: a query reads the newest snapshot that its freshness allows",
-            )
-            .at(place(words[n].span)));
-        }
-    }
-    Ok(())
 }
 
 /// Bounds how deep a tree the parser could build before [`tame`] sees it.

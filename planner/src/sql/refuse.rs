@@ -254,8 +254,8 @@ fn table_factor(factor: &TableFactor) -> Flow {
         } => {
             let found = [
                 (
-                    version.is_some(),
-                    "time travel (a version, a timestamp or AS OF)",
+                    version.is_some() && args.is_some(),
+                    "AS OF after a table function",
                 ),
                 (sample.is_some(), "TABLESAMPLE"),
                 (

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query};
 
+use super::version::Version;
+
 /// A parsed statement of the allow-list.
 #[derive(Debug, Clone)]
 pub enum Statement {
@@ -131,6 +133,8 @@ pub(crate) enum Show {
     Columns {
         /// The table.
         table: ObjectName,
+        /// Which version of it.
+        version: Option<Version>,
         /// The names wanted.
         like: Like,
     },

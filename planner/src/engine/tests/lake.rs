@@ -1,5 +1,6 @@
 //! A lake in a temporary directory.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +167,11 @@ impl Lake {
             engine,
             settings,
         }
+    }
+
+    /// Where the buckets are.
+    pub(super) fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
     }
 
     /// Writes metadata of a table without rows and registers it.

@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::Position;
 use crate::sql::refuse::place;
+use crate::sql::version::Version;
 use crate::{PlannerError, Result};
 pub(crate) use scope::fits;
 use scope::{Column, Columns, Scope, Withs};
@@ -36,29 +37,41 @@ use scope::{Column, Columns, Scope, Withs};
 pub(crate) struct KnownTable {
     /// Its full name: catalog, schema, table.
     pub(crate) full: [String; 3],
+    /// What it is called in the bound query instead of its own name, so that each version of a table is told apart.
+    pub(crate) stands_as: Option<String>,
     /// Its columns.
     pub(crate) schema: SchemaRef,
 }
 
-/// Answers for the names of tables, by the text in which a query names them.
+/// A table as a query names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct NamedTable {
+    /// Its name as it is written.
+    pub(crate) name: ObjectName,
+    /// Which version of it.
+    pub(crate) version: Option<Version>,
+}
+
+/// Answers for the names of tables, by the text in which a query names them and the version it asks for.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTables {
-    by_written: HashMap<String, KnownTable>,
+    by_written: HashMap<(String, Option<Version>), KnownTable>,
 }
 
 impl KnownTables {
     /// Takes what is known of the table that is written like this.
-    pub(crate) fn insert(&mut self, written: &ObjectName, table: KnownTable) {
-        self.by_written.insert(written.to_string(), table);
+    pub(crate) fn insert(&mut self, written: &NamedTable, table: KnownTable) {
+        let key = (written.name.to_string(), written.version.clone());
+        self.by_written.insert(key, table);
     }
 
-    fn get(&self, written: &ObjectName) -> Option<&KnownTable> {
-        self.by_written.get(&written.to_string())
+    fn get(&self, name: &ObjectName, version: Option<Version>) -> Option<&KnownTable> {
+        self.by_written.get(&(name.to_string(), version))
     }
 }
 
 /// The tables that a query names, each way of writing once, in the order of their first appearance.
-pub(crate) fn tables_named(query: &Query) -> Result<Vec<ObjectName>> {
+pub(crate) fn tables_named(query: &Query) -> Result<Vec<NamedTable>> {
     let mut copy = query.clone();
     let mut binder = Binder {
         known: None,
@@ -103,7 +116,7 @@ pub(crate) fn bind(query: &mut Query, known: &KnownTables) -> Result<UnknownName
 struct Binder<'k> {
     /// What is known of tables; nothing on the first pass.
     known: Option<&'k KnownTables>,
-    named: Vec<ObjectName>,
+    named: Vec<NamedTable>,
     unknown: Vec<(String, Option<Position>)>,
 }
 

@@ -2,12 +2,13 @@
 
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
-    ObjectNamePart, Spanned, TableAlias, TableFactor, TableWithJoins,
+    ObjectNamePart, Spanned, TableAlias, TableFactor, TableVersion, TableWithJoins,
 };
 
 use super::scope::{Column, Columns, Relation, Scope, Withs, fits, shown};
-use super::{Binder, Exact, ambiguous};
+use super::{Binder, Exact, NamedTable, ambiguous};
 use crate::sql::refuse::place;
+use crate::sql::version::Version;
 use crate::{PlannerError, Result};
 
 impl Binder<'_> {
@@ -193,9 +194,10 @@ impl Binder<'_> {
                 name,
                 alias,
                 args: None,
+                version,
                 ..
             } => {
-                let relation = self.table(name, withs)?;
+                let relation = self.table(name, version, withs)?;
                 scope.relations.push(aliased(relation, alias.as_ref()));
             }
             TableFactor::Table {
@@ -282,11 +284,23 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// A table or a WITH query; its name is put right.
-    fn table(&mut self, name: &mut ObjectName, withs: &Withs) -> Result<Relation> {
+    /// A table or a WITH query; its name is put right, and a version becomes part of it.
+    fn table(
+        &mut self,
+        name: &mut ObjectName,
+        version: &mut Option<TableVersion>,
+        withs: &Withs,
+    ) -> Result<Relation> {
         if let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() {
             let fitting = withs.fitting(ident);
             match fitting.as_slice() {
+                [_, ..] if version.is_some() => {
+                    return Err(PlannerError::unsupported(format!(
+                        "AS OF after {}, a WITH query, is not supported: write it inside, after a table's name",
+                        ident.value
+                    ))
+                    .at(place(ident.span)));
+                }
                 [(found, columns)] => {
                     let relation = Relation::alias(found, (*columns).clone());
                     let exact = Ident {
@@ -304,13 +318,17 @@ impl Binder<'_> {
                 }
             }
         }
+        let asked = version.as_ref().map(Version::of_ast).transpose()?;
         let Some(known) = self.known else {
-            if !self
-                .named
-                .iter()
-                .any(|named| named.to_string() == name.to_string())
-            {
-                self.named.push(name.clone());
+            let named = NamedTable {
+                name: name.clone(),
+                version: asked,
+            };
+            let same = |known: &NamedTable| {
+                known.version == named.version && known.name.to_string() == name.to_string()
+            };
+            if !self.named.iter().any(same) {
+                self.named.push(named);
             }
             return Ok(Relation {
                 spelled: Vec::new(),
@@ -318,13 +336,18 @@ impl Binder<'_> {
                 columns: Columns::Open,
             });
         };
-        let Some(table) = known.get(name) else {
+        let Some(table) = known.get(name, asked) else {
             return Err(
                 PlannerError::not_found(format!("there is no table {name}"), Vec::new())
                     .at(place(name.span())),
             );
         };
-        let spelled: Vec<String> = table.full[3 - name.0.len().min(3)..].to_vec();
+        let mut spelled: Vec<String> = table.full[3 - name.0.len().min(3)..].to_vec();
+        if let (Some(own), Some(stands_as)) = (spelled.last_mut(), &table.stands_as) {
+            own.clone_from(stands_as);
+        }
+        // The engine would read the newest version without a word.
+        *version = None;
         *name = ObjectName::from(spelled.iter().map(Ident::from_exact).collect::<Vec<_>>());
         Ok(Relation {
             spelled,

@@ -34,6 +34,7 @@ fn table(name: &str, columns: &[&str]) -> KnownTable {
     }
     KnownTable {
         full: ["lake".to_string(), "tpch".to_string(), name.to_string()],
+        stands_as: None,
         schema: Arc::new(Schema::new(fields)),
     }
 }
@@ -51,8 +52,9 @@ fn try_bind(text: &str) -> Result<String> {
     let mut query = query(text);
     let mut known = KnownTables::default();
     for named in tables_named(&query)? {
-        let last = named.0.last().unwrap().as_ident().unwrap().clone();
+        let last = named.name.0.last().unwrap().as_ident().unwrap().clone();
         let schema = named
+            .name
             .0
             .iter()
             .rev()
@@ -67,6 +69,10 @@ fn try_bind(text: &str) -> Result<String> {
             if let Some(schema) = schema.filter(|schema| schema.to_lowercase() != "tpch") {
                 found.full[1] = schema;
             }
+            found.stands_as = named
+                .version
+                .as_ref()
+                .map(|version| format!("{}@{version}", found.full[2]));
             known.insert(&named, found);
         }
     }
@@ -186,7 +192,7 @@ fn a_with_query_hides_a_table_but_not_from_itself() {
         tables_named(&query(text))
             .unwrap()
             .iter()
-            .map(ToString::to_string)
+            .map(|named| named.name.to_string())
             .collect()
     };
     assert_eq!(
@@ -371,4 +377,29 @@ proptest! {
         let other = bound(&text(&recased("orderKey", a), &recased("lineNumber", b), &recased("Spark", c)));
         prop_assert_eq!(plain, other);
     }
+}
+
+#[test]
+fn each_version_of_a_table_is_a_relation_of_its_own() {
+    assert_eq!(
+        bound(
+            "SELECT x.a, PLAIN.B FROM plain FOR VERSION AS OF 1, plain FOR VERSION AS OF 'audit' AS x"
+        ),
+        r#"SELECT "x"."a", "plain@1"."b" FROM "plain@1", "plain@audit" AS x"#
+    );
+    assert_eq!(
+        bound(
+            "SELECT tpch.plain.a FROM Tpch.Plain TIMESTAMP AS OF '2026-01-01' JOIN orders ON a = orderkey"
+        ),
+        r#"SELECT "tpch"."plain@2026-01-01"."a" FROM "tpch"."plain@2026-01-01" JOIN "orders" ON "a" = "orderkey""#
+    );
+    let error = try_bind("SELECT plain.a FROM plain, plain VERSION AS OF 1").unwrap_err();
+    assert!(
+        error.to_string().contains("\"plain\" or \"plain@1\"")
+            || error.to_string().contains("could be"),
+        "{error}"
+    );
+    let error = try_bind("WITH w AS (SELECT 1) SELECT * FROM w FOR VERSION AS OF 1").unwrap_err();
+    assert!(error.to_string().contains("WITH query"), "{error}");
+    assert!(error.position().is_some());
 }

@@ -1,0 +1,343 @@
+//! Which version of which table a name means.
+//!
+//! A version stands in a clause, in the name itself (`"orders@audit"`, for tools that can only write names) or in the
+//! session's settings, in this order. A real table whose name has a `@` is found before anything is read into it.
+
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
+
+use super::tables::{Resolving, SYSTEM_SCHEMA};
+use super::{Engine, SYSTEM_CATALOG, information_schema};
+use crate::error::{Position, nearest};
+use crate::settings::SessionSettings;
+use crate::sql::bind::{NamedTable, fits};
+use crate::sql::refuse::place;
+use crate::sql::version::Version;
+use crate::{PlannerError, Result};
+
+/// A version of a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) name: TableName,
+    pub(super) as_of: AsOf,
+    /// Whether the version is the session's, and not the statement's.
+    by_setting: bool,
+}
+
+impl Target {
+    /// An error in finding the version says who asked for it, if the statement doesn't show it.
+    pub(super) fn blame(&self, error: PlannerError, settings: &SessionSettings) -> PlannerError {
+        match settings.show("landfast.as_of") {
+            Ok(asked) if self.by_setting => error.with_note(&format!(
+                "asked for by the setting landfast.as_of = '{asked}'"
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// A name as it is written, with what it leaves out filled in.
+struct Written {
+    catalog: Ident,
+    schema: Ident,
+    table: Ident,
+}
+
+/// What a name was found to mean.
+enum Found {
+    /// A table of a catalog.
+    Lake(TableName),
+    /// A table that Landfast has about itself or a catalog; it has no versions.
+    Own(TableName),
+}
+
+impl NamedTable {
+    /// Where it stands in the statement.
+    pub(super) fn position(&self) -> Option<Position> {
+        let first = self.name.0.first().and_then(|part| part.as_ident());
+        first.and_then(|ident| place(ident.span))
+    }
+}
+
+impl Engine {
+    /// The version of a table that a statement's name means, and what a statement calls the table: its own name and
+    /// what the written one adds.
+    pub(super) async fn target_named(
+        &self,
+        named: &NamedTable,
+        how: Resolving<'_>,
+    ) -> Result<(Target, String)> {
+        let written = self.written(&named.name, how.settings)?;
+        let (found, in_name) = self.found(&written, how).await?;
+        let added = in_name.as_ref().map(|version| format!("@{version}"));
+        let (name, asked) = match (found, &named.version, in_name) {
+            (Found::Own(name), None, _) => {
+                let called = name.table.clone();
+                let target = Target {
+                    name,
+                    as_of: AsOf::Current,
+                    by_setting: false,
+                };
+                return Ok((target, called));
+            }
+            (Found::Own(name), Some(_), _) => {
+                return Err(PlannerError::unsupported(format!(
+                    "AS OF after {name} is not supported: it has no versions"
+                )));
+            }
+            (Found::Lake(name), Some(_), Some(version)) => {
+                return Err(PlannerError::invalid(format!(
+                    "{name} is asked for at two versions, {version} in its name and another after AS OF"
+                )));
+            }
+            (Found::Lake(name), Some(version), None) => (name, Some(version.clone())),
+            (Found::Lake(name), None, in_name) => (name, in_name),
+        };
+        let by_setting = asked.is_none() && how.settings.as_of.is_some();
+        let version = asked.as_ref().or(how.settings.as_of.as_ref());
+        let zone = &how.settings.time_zone;
+        let called = format!("{}{}", name.table, added.unwrap_or_default());
+        let mut target = Target {
+            name,
+            as_of: AsOf::Current,
+            by_setting,
+        };
+        if let Some(version) = version {
+            let as_of = version.as_of(zone);
+            target.as_of = as_of.map_err(|error| target.blame(error, how.settings))?;
+        }
+        Ok((target, called))
+    }
+
+    /// The table itself that a name of one, two or three parts (or more, for nested schemas) means.
+    pub(super) async fn table_named(
+        &self,
+        name: &ObjectName,
+        how: Resolving<'_>,
+    ) -> Result<TableName> {
+        let written = self.written(name, how.settings)?;
+        match self.scope(&written).await? {
+            Scope::Own(name) => Ok(name),
+            Scope::Schema(catalog, schema) => {
+                let table = self.names.table(&catalog, &schema, &written.table).await?;
+                Ok(TableName::new(catalog, schema, table)?)
+            }
+        }
+    }
+
+    fn written(&self, name: &ObjectName, settings: &SessionSettings) -> Result<Written> {
+        let (catalog, schema, table) = self.with_defaults(&idents(name)?, settings)?;
+        Ok(Written {
+            catalog,
+            schema,
+            table,
+        })
+    }
+
+    /// The table that a name means, and the version that its name holds.
+    async fn found(
+        &self,
+        written: &Written,
+        how: Resolving<'_>,
+    ) -> Result<(Found, Option<Version>)> {
+        let split = split(&written.table);
+        if let Some(name) = pinned(how.pins, written, &written.table) {
+            return Ok((Found::Lake(name), None));
+        }
+        if let Some((table, version)) = &split
+            && let Some(name) = pinned(how.pins, written, table)
+        {
+            return Ok((Found::Lake(name), Some(version.clone())));
+        }
+        let (catalog, schema) = match self.scope(written).await? {
+            Scope::Own(name) => return Ok((Found::Own(name), None)),
+            Scope::Schema(catalog, schema) => (catalog, schema),
+        };
+        let Some((table, version)) = split else {
+            let table = self.names.table(&catalog, &schema, &written.table).await?;
+            return Ok((Found::Lake(TableName::new(catalog, schema, table)?), None));
+        };
+        let real = self
+            .names
+            .table_listed(&catalog, &schema, &written.table)
+            .await?;
+        let (table, version) = match real {
+            Some(table) => (table, None),
+            None => (
+                self.names.table(&catalog, &schema, &table).await?,
+                Some(version),
+            ),
+        };
+        Ok((
+            Found::Lake(TableName::new(catalog, schema, table)?),
+            version,
+        ))
+    }
+
+    /// Where a name's table is looked for; the table at once where it is one of Landfast's own.
+    async fn scope(&self, written: &Written) -> Result<Scope> {
+        let (schema, table) = (&written.schema, &written.table);
+        let catalog = self.names.catalog(&written.catalog)?;
+        if fits(schema, information_schema::NAME) {
+            let schema = SchemaName::new(information_schema::NAME)?;
+            return own(catalog, schema, table, &information_schema::TABLES);
+        }
+        if catalog.as_str() == SYSTEM_CATALOG {
+            if !fits(schema, SYSTEM_SCHEMA) {
+                let known = [SYSTEM_SCHEMA, information_schema::NAME];
+                return Err(super::no_such(
+                    "schema",
+                    &format!("{catalog}.{}", schema.value),
+                    known.map(ToString::to_string).to_vec(),
+                )
+                .at(place(schema.span)));
+            }
+            let tables: Vec<&str> = self
+                .system_table_schemas()
+                .iter()
+                .map(|(name, _)| *name)
+                .collect();
+            return own(catalog, SchemaName::new(SYSTEM_SCHEMA)?, table, &tables);
+        }
+        let schema = self.names.schema(&catalog, schema).await?;
+        Ok(Scope::Schema(catalog, schema))
+    }
+
+    /// Fills in what a name leaves out.
+    pub(super) fn with_defaults(
+        &self,
+        parts: &[Ident],
+        settings: &SessionSettings,
+    ) -> Result<(Ident, Ident, Ident)> {
+        let exact = |name: &str| Ident::with_quote('"', name);
+        match parts {
+            [] => Err(PlannerError::invalid("a table's name is empty")),
+            [table] => match (
+                self.default_catalog(settings),
+                self.default_schema(settings),
+            ) {
+                (Some(catalog), Some(schema)) => Ok((
+                    exact(catalog.as_str()),
+                    exact(schema.as_str()),
+                    table.clone(),
+                )),
+                _ => Err(self.unqualified(table)),
+            },
+            [schema, table] => {
+                let catalog = match self.default_catalog(settings) {
+                    Some(catalog) => catalog.to_string(),
+                    None if fits(schema, information_schema::NAME) => SYSTEM_CATALOG.to_string(),
+                    None => {
+                        return Err(PlannerError::invalid(format!(
+                            "there is no default catalog for {}.{}: write catalog.schema.table, or SET landfast.catalog",
+                            schema.value, table.value
+                        ))
+                        .at(place(schema.span)));
+                    }
+                };
+                Ok((exact(&catalog), schema.clone(), table.clone()))
+            }
+            [catalog, schema, table] => Ok((catalog.clone(), schema.clone(), table.clone())),
+            [catalog, levels @ .., table] => {
+                // A nested schema, written without its quotes.
+                let quoted = levels.iter().any(|level| level.quote_style.is_some());
+                let joined = levels
+                    .iter()
+                    .map(|level| level.value.as_str())
+                    .collect::<Vec<_>>()
+                    .join(".");
+                let schema = Ident {
+                    value: joined,
+                    quote_style: if quoted { Some('"') } else { None },
+                    span: levels[0].span,
+                };
+                Ok((catalog.clone(), schema, table.clone()))
+            }
+        }
+    }
+
+    /// A bare table name where no schema is set: the error says where there are tables of that name.
+    fn unqualified(&self, table: &Ident) -> PlannerError {
+        let listing = self.namespace.cached_listing();
+        let same: Vec<String> = listing
+            .entries
+            .iter()
+            .filter(|entry| fits(table, &entry.table))
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
+        PlannerError::not_found(
+            format!(
+                "there is no table {}: no default schema is set (write catalog.schema.table, or SET landfast.schema)",
+                table.value
+            ),
+            same,
+        )
+        .at(place(table.span))
+    }
+}
+
+/// Where a table is looked for.
+enum Scope {
+    Own(TableName),
+    Schema(CatalogName, SchemaName),
+}
+
+/// The table and the version that a name such as `orders@audit` or `orders@123` would mean.
+fn split(written: &Ident) -> Option<(Ident, Version)> {
+    let (table, version) = written.value.rsplit_once('@')?;
+    if table.is_empty() || version.is_empty() {
+        return None;
+    }
+    let digits = version.bytes().all(|byte| byte.is_ascii_digit());
+    let version = match version.parse() {
+        Ok(id) if digits => Version::Snapshot(id),
+        _ => Version::Ref(version.to_string()),
+    };
+    let table = Ident {
+        value: table.to_string(),
+        quote_style: written.quote_style,
+        span: written.span,
+    };
+    Some((table, version))
+}
+
+/// The one table among those pinned that a name fits, whichever its versions are.
+fn pinned(pins: &[Pin], written: &Written, table: &Ident) -> Option<TableName> {
+    let mut fitting = pins.iter().map(|pin| &pin.table).filter(|name| {
+        fits(&written.catalog, name.catalog.as_str())
+            && fits(&written.schema, name.schema.as_str())
+            && fits(table, &name.table)
+    });
+    let first = fitting.next()?;
+    fitting.all(|other| other == first).then(|| first.clone())
+}
+
+/// The parts of a name; a part that is a function call is none.
+pub(super) fn idents(name: &ObjectName) -> Result<Vec<Ident>> {
+    name.0
+        .iter()
+        .map(|part| part.as_ident().cloned())
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| PlannerError::invalid(format!("{name} is no table's name")))
+}
+
+fn own(
+    catalog: CatalogName,
+    schema: SchemaName,
+    written: &Ident,
+    tables: &[&str],
+) -> Result<Scope> {
+    let found = tables
+        .iter()
+        .find(|table| fits(written, table))
+        .ok_or_else(|| {
+            super::no_such(
+                "table",
+                &format!("{catalog}.{schema}.{}", written.value),
+                nearest(&written.value, tables.iter().copied()),
+            )
+            .at(place(written.span))
+        })?;
+    Ok(Scope::Own(TableName::new(catalog, schema, *found)?))
+}
