@@ -10,7 +10,8 @@
 //!   clock; a strong read asks the member after the query came in. An older one only where the query allows it, for
 //!   24 hours at most, and labelled stale.
 //! - A member that is slow or down delays nobody else: each call has its time-out, and listings say what is missing.
-//! - A table that needs what is not built (delete files, format v3, other file formats) is refused by name, alone.
+//! - A table that needs what is not built (later format versions, encryption, other file formats) is refused by name,
+//!   alone. Columns of types that can't be read are left out of its schema, and named.
 //! - Metadata is read through `landfast_sites`, so that copies serve; what a site gives is taken only if it parses whole
 //!   and is the table's.
 //!

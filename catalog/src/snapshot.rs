@@ -1,15 +1,17 @@
 //! A table as one query sees it: its metadata and one snapshot, pinned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iceberg::spec::{
-    MAIN_BRANCH, SchemaRef, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata,
+    ListType, Literal, MAIN_BRANCH, MapType, NestedField, NestedFieldRef, Schema, SchemaRef,
+    SnapshotRef, SnapshotReference, SnapshotRetention, StructType, TableMetadata, Type,
 };
 use landfast_sites::CanonicalUri;
 use uuid::Uuid;
 
+use crate::metadata::schema_json::LeftOut;
 use crate::{AsOf, TableName};
 
 /// Which table, at which metadata and snapshot: enough to read exactly the same again, and plain data.
@@ -48,8 +50,19 @@ pub struct TableDocument {
     pub metadata: Arc<TableMetadata>,
     /// Branches and tags; `main` is there whenever the table has a current snapshot.
     pub refs: Arc<Refs>,
-    /// Columns that can't be read.
-    pub unreadable: Arc<[UnreadableColumn]>,
+    /// The id of the partition spec that new files are written with. The metadata's own default stands in for one that is
+    /// made of a column that is gone.
+    pub default_spec_id: i32,
+    /// How schemas are read that aren't as they are written, by their ids.
+    read_as: Arc<BTreeMap<i32, ReadAs>>,
+}
+
+/// A schema to read with, and what it leaves out.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadAs {
+    pub(crate) schema: SchemaRef,
+    unreadable: Arc<[UnreadableColumn]>,
+    unknown: Arc<BTreeSet<i32>>,
 }
 
 impl TableDocument {
@@ -61,11 +74,73 @@ impl TableDocument {
             (MAIN_BRANCH.to_owned(), main)
         });
         Self {
-            metadata,
             refs: Arc::new(main.into_iter().collect()),
-            unreadable: Arc::new([]),
+            default_spec_id: metadata.default_partition_spec_id(),
+            read_as: Arc::default(),
+            metadata,
         }
     }
+
+    /// Notes what schemas lost when they were parsed, and gives them the defaults that the parser dropped.
+    pub(crate) fn read_with(&mut self, left_out: BTreeMap<i32, LeftOut>) {
+        let read_as = left_out.into_iter().filter_map(|(id, left_out)| {
+            let schema = self.metadata.schema_by_id(id)?;
+            let read = ReadAs {
+                schema: with_defaults(schema, &left_out.defaults),
+                unreadable: left_out.unreadable.into(),
+                unknown: Arc::new(left_out.unknown),
+            };
+            Some((id, read))
+        });
+        self.read_as = Arc::new(read_as.collect());
+    }
+
+    /// How one of the table's schemas is read.
+    pub(crate) fn read_as(&self, schema: &SchemaRef) -> ReadAs {
+        let known = self.read_as.get(&schema.schema_id());
+        known.cloned().unwrap_or_else(|| ReadAs {
+            schema: Arc::clone(schema),
+            unreadable: Arc::default(),
+            unknown: Arc::default(),
+        })
+    }
+}
+
+/// A schema with initial defaults put in.
+fn with_defaults(schema: &SchemaRef, defaults: &[(i32, Literal)]) -> SchemaRef {
+    if defaults.is_empty() {
+        return Arc::clone(schema);
+    }
+    let fields = schema.as_struct().fields().iter();
+    let built = Schema::builder()
+        .with_schema_id(schema.schema_id())
+        .with_identifier_field_ids(schema.identifier_field_ids())
+        .with_fields(fields.map(|field| with_default(field, defaults)))
+        .build();
+    // Nothing that building checks is changed.
+    built.map_or_else(|_| Arc::clone(schema), Arc::new)
+}
+
+fn with_default(field: &NestedFieldRef, defaults: &[(i32, Literal)]) -> NestedFieldRef {
+    let mut field = NestedField::clone(field);
+    let within = |of: &NestedFieldRef| with_default(of, defaults);
+    *field.field_type = match *field.field_type {
+        Type::Primitive(primitive) => Type::Primitive(primitive),
+        Type::Struct(inner) => {
+            Type::Struct(StructType::new(inner.fields().iter().map(within).collect()))
+        }
+        Type::List(list) => Type::List(ListType {
+            element_field: within(&list.element_field),
+        }),
+        Type::Map(map) => Type::Map(MapType {
+            key_field: within(&map.key_field),
+            value_field: within(&map.value_field),
+        }),
+    };
+    if let Some((_, default)) = defaults.iter().find(|(id, _)| *id == field.id) {
+        field.initial_default = Some(default.clone());
+    }
+    Arc::new(field)
 }
 
 /// A table at one snapshot. What it holds never changes; only its age does.
@@ -89,6 +164,11 @@ pub struct TableSnapshot {
     pub refs: Arc<Refs>,
     /// Columns that are left out of the schema.
     pub unreadable: Arc<[UnreadableColumn]>,
+    /// The ids of columns of the type `unknown`. In the schema they are optional strings; no file has them, so they read
+    /// as null.
+    pub unknown: Arc<BTreeSet<i32>>,
+    /// The id of the partition spec that new files are written with.
+    pub default_spec_id: i32,
     /// The schema that the snapshot is read with.
     pub(crate) schema: SchemaRef,
     /// When the last validation of the pointer that succeeded began. For a table resolved from a [`Pin`] that is no
@@ -113,11 +193,12 @@ impl TableSnapshot {
     /// As [`TableSnapshot::new`], of a whole document.
     pub fn of(name: TableName, metadata_location: CanonicalUri, document: TableDocument) -> Self {
         let now = Instant::now();
-        let TableDocument {
-            metadata,
-            refs,
+        let metadata = document.metadata.clone();
+        let ReadAs {
+            schema,
             unreadable,
-        } = document;
+            unknown,
+        } = document.read_as(metadata.current_schema());
         Self {
             name,
             uuid: metadata.uuid(),
@@ -125,14 +206,26 @@ impl TableSnapshot {
             metadata_location,
             snapshot: metadata.current_snapshot().cloned(),
             as_of: AsOf::Current,
-            refs,
+            refs: document.refs,
             unreadable,
-            schema: Arc::clone(metadata.current_schema()),
+            unknown,
+            default_spec_id: document.default_spec_id,
+            schema,
             metadata,
             pointer_validated: now,
             stale: false,
             resolved: now,
         }
+    }
+
+    /// The same table at another snapshot, read with another of its schemas.
+    pub(crate) fn at(mut self, as_of: AsOf, snapshot: Option<SnapshotRef>, read: ReadAs) -> Self {
+        self.as_of = as_of;
+        self.snapshot = snapshot;
+        self.schema = read.schema;
+        self.unreadable = read.unreadable;
+        self.unknown = read.unknown;
+        self
     }
 
     /// What is needed to resolve exactly this again.

@@ -113,3 +113,118 @@ fn unscaled(text: &str, precision: u32, scale: u32) -> Option<i128> {
     let bound = 10_i128.checked_pow(precision)?;
     (unscaled.abs() < bound).then_some(unscaled)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(default: &Value, of: &str) -> Option<Literal> {
+        let of = serde_json::from_value(json!(of)).unwrap();
+        literal(default, &of)
+    }
+
+    #[test]
+    fn each_type_is_read_as_the_specification_writes_it() {
+        let micros = 1_706_706_306_000_123_i64;
+        let decimal = |unscaled| Some(Literal::decimal(unscaled));
+        for (default, of, expected) in [
+            (json!(true), "boolean", Some(Literal::bool(true))),
+            (json!(34), "int", Some(Literal::int(34))),
+            (json!(34), "long", Some(Literal::long(34))),
+            (json!(1.5), "float", Some(Literal::float(1.5))),
+            (json!(1), "double", Some(Literal::double(1.0))),
+            (
+                json!("-Infinity"),
+                "double",
+                Some(Literal::double(f64::NEG_INFINITY)),
+            ),
+            (json!("14.20"), "decimal(9, 2)", decimal(1_420)),
+            (json!("14.2"), "decimal(9, 2)", decimal(1_420)),
+            (json!("-0.05"), "decimal(9, 2)", decimal(-5)),
+            (json!("2E+3"), "decimal(9, 2)", decimal(200_000)),
+            (
+                json!("-99999999999999999999999999999999999999"),
+                "decimal(38, 0)",
+                decimal(-99_999_999_999_999_999_999_999_999_999_999_999_999),
+            ),
+            (json!("2024-01-31"), "date", Some(Literal::date(19_753))),
+            (
+                json!("13:05:06.000123"),
+                "time",
+                Some(Literal::time(47_106_000_123)),
+            ),
+            (
+                json!("2024-01-31T13:05:06.000123"),
+                "timestamp",
+                Some(Literal::timestamp(micros)),
+            ),
+            (
+                json!("2024-01-31T13:05:06.000123+00:00"),
+                "timestamptz",
+                Some(Literal::timestamptz(micros)),
+            ),
+            (
+                json!("2024-01-31T15:05:06.000123+02:00"),
+                "timestamptz",
+                Some(Literal::timestamptz(micros)),
+            ),
+            (
+                json!("2024-01-31T13:05:06.000123004"),
+                "timestamp_ns",
+                Some(Literal::long(micros * 1_000 + 4)),
+            ),
+            (
+                json!("2024-01-31T13:05:06.000123004+00:00"),
+                "timestamptz_ns",
+                Some(Literal::long(micros * 1_000 + 4)),
+            ),
+            (json!("iceberg"), "string", Some(Literal::string("iceberg"))),
+            (
+                json!("0001ff"),
+                "fixed[3]",
+                Some(Literal::fixed([0, 1, 255])),
+            ),
+            (
+                json!("0001ff"),
+                "binary",
+                Some(Literal::binary(vec![0, 1, 255])),
+            ),
+        ] {
+            assert_eq!(read(&default, of), expected, "{default} as {of}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_of_the_type_or_would_be_rounded_is_not_read() {
+        for (default, of) in [
+            (json!("34"), "int"),
+            (json!(3_000_000_000_i64), "int"),
+            (json!("14.205"), "decimal(9, 2)"),
+            (json!("12345678.00"), "decimal(9, 2)"),
+            (json!("1e999"), "decimal(38, 0)"),
+            (json!("2024-01-31T13:05:06.0001234"), "timestamp"),
+            (json!("2024-01-31T13:05:06"), "timestamptz"),
+            (json!("yesterday"), "timestamp_ns"),
+            (json!("2999-01-31T13:05:06"), "timestamp_ns"),
+            (json!("00"), "fixed[3]"),
+            (json!({}), "string"),
+        ] {
+            assert_eq!(read(&default, of), None, "{default} as {of}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_is_read_exactly(unscaled in -10_i128.pow(38) + 1..10_i128.pow(38), scale in 0..38_u32) {
+            let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale as usize + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
+            let sign = if unscaled < 0 { "-" } else { "" };
+            let point = if scale == 0 { "" } else { "." };
+            let text = format!("{sign}{whole}{point}{fraction}");
+            prop_assert_eq!(super::unscaled(&text, 38, scale), Some(unscaled));
+        }
+    }
+}

@@ -5,19 +5,18 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use iceberg::spec::{FormatVersion, NestedFieldRef, PrimitiveType, TableMetadata, Type};
+use iceberg::spec::{MetadataLog, PartitionSpec, Schema, SnapshotLog, TableMetadata};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::metadata::repair::repair;
 use crate::snapshot::Refs;
 use crate::{CatalogError, Result, TableDocument, TableName};
 
 /// A metadata file's length at most once it is decompressed.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 30;
-
-/// Types that format v3 brought and that can't be represented.
-const TYPES_UNSUPPORTED: [&str; 4] = ["variant", "geometry", "geography", "unknown"];
 
 /// Why a document isn't this table's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,22 +47,85 @@ impl Refusal {
 /// Parses a metadata file, plain or gzip, and checks that it is this table's.
 pub(crate) fn parse(bytes: &[u8], uuid: Option<Uuid>) -> Result<TableDocument, Refusal> {
     let text = &*inflated(bytes)?;
-    let metadata: TableMetadata =
-        serde_json::from_slice(text).map_err(|error| explain(text, uuid, &error))?;
-    check_uuid(metadata.uuid(), uuid)?;
-    let OwnRefs { refs } = serde_json::from_slice(text)
-        .map_err(|error| Refusal::Invalid(format!("its refs do not parse: {error}")))?;
-    Ok(document(metadata, refs))
+    let document = if needs_care(text) {
+        None
+    } else {
+        quickly(text)
+    };
+    let document = match document {
+        Some(document) => document,
+        None => carefully(json(text)?, uuid)?,
+    };
+    check_uuid(document.metadata.uuid(), uuid)?;
+    Ok(document)
 }
 
 /// The metadata within a `LoadTableResult`.
 pub(crate) fn parse_inline(bytes: &[u8]) -> Result<TableDocument, Refusal> {
-    let refused = |error: serde_json::Error| Refusal::Invalid(error.to_string());
-    let LoadTableMetadata { metadata } = serde_json::from_slice(bytes).map_err(refused)?;
-    let Inline {
-        metadata: OwnRefs { refs },
-    } = serde_json::from_slice(bytes).map_err(refused)?;
-    Ok(document(metadata, refs))
+    if !needs_care(bytes)
+        && let Ok(LoadTableMetadata { metadata }) = serde_json::from_slice(bytes)
+        && let Ok(Inline { metadata: own }) = serde_json::from_slice(bytes)
+        && is_plain(&metadata)
+    {
+        return Ok(document(metadata, own.refs));
+    }
+    match json(bytes)?.get_mut("metadata") {
+        Some(metadata) => carefully(metadata.take(), None),
+        None => Err(Refusal::Invalid("there is no metadata in it".into())),
+    }
+}
+
+/// What the parser fails on, or passes over where it may not. Found in other places than a column's type or a field of the
+/// document, it costs time only.
+const WORDS: [&str; 7] = [
+    "\"variant\"",
+    "\"geometry",
+    "\"geography",
+    "\"unknown\"",
+    "\"initial-default\"",
+    "\"source-ids\"",
+    "\"encryption",
+];
+
+fn needs_care(text: &[u8]) -> bool {
+    WORDS
+        .iter()
+        .any(|word| memchr::memmem::find(text, word.as_bytes()).is_some())
+}
+
+/// As the parser takes it, if it does.
+fn quickly(text: &[u8]) -> Option<TableDocument> {
+    let metadata: TableMetadata = serde_json::from_slice(text).ok()?;
+    let own: OwnRefs = serde_json::from_slice(text).ok()?;
+    is_plain(&metadata).then(|| document(metadata, own.refs))
+}
+
+/// A snapshot's key is not worth a search for its name: columns of maps have it too.
+fn is_plain(metadata: &TableMetadata) -> bool {
+    metadata
+        .snapshots()
+        .all(|snapshot| snapshot.encryption_key_id().is_none())
+}
+
+fn json(text: &[u8]) -> Result<Value, Refusal> {
+    serde_json::from_slice(text)
+        .map_err(|error| Refusal::Damaged(format!("it is no whole JSON document: {error}")))
+}
+
+/// Repairs what the parser doesn't take, or says why the document is refused.
+fn carefully(mut read: Value, uuid: Option<Uuid>) -> Result<TableDocument, Refusal> {
+    check_version(&read, uuid)?;
+    let Value::Object(fields) = &mut read else {
+        return Err(Refusal::Damaged("it is no JSON object".into()));
+    };
+    let repaired = repair(fields)?;
+    let metadata = TableMetadata::deserialize(&read).map_err(|error| explain(&read, &error))?;
+    let mut document = document(metadata, repaired.refs);
+    document.read_with(repaired.left_out);
+    if let Some(id) = repaired.default_spec_id {
+        document.default_spec_id = id;
+    }
+    Ok(document)
 }
 
 /// The parser keeps refs to itself.
@@ -117,144 +179,68 @@ fn check_uuid(found: Uuid, expected: Option<Uuid>) -> Result<(), Refusal> {
     }
 }
 
-/// Says why a document that didn't parse is refused: the parser itself only says that no variant matched.
-fn explain(text: &[u8], uuid: Option<Uuid>, error: &serde_json::Error) -> Refusal {
-    let document: Value = match serde_json::from_slice(text) {
-        Ok(document) => document,
-        Err(error) => return Refusal::Damaged(format!("it is no whole JSON document: {error}")),
-    };
+/// Refuses what is another table's, no table's, or of a format that isn't known.
+fn check_version(document: &Value, uuid: Option<Uuid>) -> Result<(), Refusal> {
     if let Some(found) = document
         .get("table-uuid")
         .and_then(Value::as_str)
         .and_then(|text| text.parse().ok())
-        && let Err(refusal) = check_uuid(found, uuid)
     {
-        return refusal;
+        check_uuid(found, uuid)?;
     }
     match document.get("format-version").and_then(Value::as_i64) {
-        None => {
-            return Refusal::Damaged(
-                "it has no format-version: it is no Iceberg table metadata".into(),
-            );
-        }
-        Some(3) => return Refusal::Unsupported(unsupported_v3(&document)),
-        Some(version @ (1 | 2)) => {
-            if let Some(name) = unsupported_type(&document) {
-                return Refusal::Unsupported(format!("it has a column of the type {name}"));
-            }
-            let typed = match version {
-                1 => retry::<1>(&document),
-                _ => retry::<2>(&document),
-            };
-            if let Some(reason) = typed {
-                return Refusal::Invalid(reason);
-            }
-        }
-        Some(version) => {
-            return Refusal::Unsupported(format!(
-                "it has Iceberg's format version {version}; 1 and 2 are supported"
-            ));
-        }
+        None => Err(Refusal::Damaged(
+            "it has no format-version: it is no Iceberg table metadata".into(),
+        )),
+        Some(1..=3) => Ok(()),
+        Some(version) => Err(Refusal::Unsupported(format!(
+            "it has Iceberg's format version {version}; 1, 2 and 3 are supported"
+        ))),
     }
-    Refusal::Invalid(error.to_string())
 }
 
-/// The keys that a format version can't do without.
-fn retry<const VERSION: u8>(document: &Value) -> Option<String> {
-    let needed: &[&str] = match VERSION {
-        1 => &["location", "last-updated-ms", "last-column-id"],
-        _ => &[
+/// Says why a document that was repaired didn't parse: the parser itself may only say that no variant matched.
+fn explain(document: &Value, error: &serde_json::Error) -> Refusal {
+    let needed: &[&str] = match document.get("format-version").and_then(Value::as_i64) {
+        Some(1) => &["location", "last-updated-ms", "last-column-id"],
+        version => &[
             "table-uuid",
             "location",
             "last-sequence-number",
             "last-updated-ms",
+            "last-column-id",
             "schemas",
             "current-schema-id",
-        ],
+            "partition-specs",
+            "default-spec-id",
+            "last-partition-id",
+            "sort-orders",
+            "default-sort-order-id",
+            "next-row-id",
+        ][..if version == Some(3) { 13 } else { 12 }],
     };
     let missing: Vec<&str> = needed
         .iter()
         .filter(|key| document.get(**key).is_none())
         .copied()
         .collect();
-    (!missing.is_empty()).then(|| format!("it lacks {}", missing.join(", ")))
+    if !missing.is_empty() {
+        return Refusal::Invalid(format!("it lacks {}", missing.join(", ")));
+    }
+    let part = wrong_part::<Schema>(document, "schemas")
+        .or_else(|| wrong_part::<PartitionSpec>(document, "partition-specs"))
+        .or_else(|| wrong_part::<SnapshotLog>(document, "snapshot-log"))
+        .or_else(|| wrong_part::<MetadataLog>(document, "metadata-log"));
+    Refusal::Invalid(part.unwrap_or_else(|| error.to_string()))
 }
 
-fn unsupported_v3(document: &Value) -> String {
-    match unsupported_type(document) {
-        Some(name) => format!("it has Iceberg's format version 3 and a column of the type {name}"),
-        None => V3_FEATURE.to_owned(),
-    }
-}
-
-const V3_FEATURE: &str = "it has Iceberg's format version 3 (deletion vectors, row lineage, default values); 1 and 2 are supported";
-
-/// The first column type in the current document that can't be represented.
-fn unsupported_type(document: &Value) -> Option<String> {
-    fn within(value: &Value) -> Option<String> {
-        match value {
-            Value::Array(items) => items.iter().find_map(within),
-            Value::Object(map) => ["type", "element", "key", "value", "fields"]
-                .iter()
-                .filter_map(|key| map.get(*key))
-                .find_map(within),
-            Value::String(name) => {
-                let bare = name.split('(').next().unwrap_or(name).trim();
-                TYPES_UNSUPPORTED.contains(&bare).then(|| name.clone())
-            }
-            _ => None,
-        }
-    }
-    document
-        .get("schemas")
-        .and_then(within)
-        .or_else(|| document.get("schema").and_then(within))
-}
-
-/// Refuses a table that needs what isn't built.
-pub(crate) fn check_readable(table: &TableName, metadata: &TableMetadata) -> Result<()> {
-    let refuse = |feature: String| {
-        Err(CatalogError::Unsupported {
-            table: table.clone(),
-            feature,
-        })
-    };
-    if metadata.format_version() == FormatVersion::V3 {
-        return refuse(V3_FEATURE.to_owned());
-    }
-    if metadata.encryption_keys_iter().next().is_some() {
-        return refuse("its files are encrypted".to_owned());
-    }
-    match metadata
-        .current_schema()
-        .as_struct()
-        .fields()
-        .iter()
-        .find_map(unsupported_field)
-    {
-        Some(feature) => refuse(feature),
-        None => Ok(()),
-    }
-}
-
-fn unsupported_field(field: &NestedFieldRef) -> Option<String> {
-    if field.initial_default.is_some() {
-        return Some(format!("its column {} has an initial default", field.name));
-    }
-    match field.field_type.as_ref() {
-        Type::Primitive(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs) => {
-            Some(format!(
-                "its column {} has the type {}",
-                field.name, field.field_type
-            ))
-        }
-        Type::Primitive(_) => None,
-        Type::Struct(inner) => inner.fields().iter().find_map(unsupported_field),
-        Type::List(list) => unsupported_field(&list.element_field),
-        Type::Map(map) => {
-            unsupported_field(&map.key_field).or_else(|| unsupported_field(&map.value_field))
-        }
-    }
+/// The first item of a list that doesn't parse, and why.
+fn wrong_part<T: DeserializeOwned>(document: &Value, key: &str) -> Option<String> {
+    let items = document.get(key)?.as_array()?.iter().enumerate();
+    let mut errors = items.filter_map(|(at, item)| Some((at, T::deserialize(item).err()?)));
+    errors
+        .next()
+        .map(|(at, error)| format!("its {key}[{at}] does not parse: {error}"))
 }
 
 /// What a `LoadTableResult` says before its metadata is parsed.

@@ -21,12 +21,12 @@ mod default_json;
 pub(crate) mod document;
 mod manifest;
 mod manifest_list;
-mod schema_json;
+mod repair;
+pub(crate) mod schema_json;
 mod view;
 
 use cache::{Entry, Key, MetadataCache, Parsed};
 use document::Refusal;
-pub(crate) use document::check_readable;
 use manifest_list::{Fit, Mismatch};
 
 /// Manifests of one query that are read at the same time.

@@ -228,3 +228,285 @@ pub(crate) fn type_text(of: &Value) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::Schema;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const UNREADABLE: [&str; 5] = [
+        "variant",
+        "geometry",
+        "geometry(srid:3857)",
+        "geography(OGC:CRS84, spherical)",
+        "colour",
+    ];
+
+    fn field(id: i32, of: &Value) -> Value {
+        json!({"id": id, "name": format!("f{id}"), "required": true, "type": of})
+    }
+
+    fn structure(fields: &[Value]) -> Value {
+        json!({"type": "struct", "fields": fields})
+    }
+
+    fn list(id: i32, of: &Value) -> Value {
+        json!({"type": "list", "element-id": id, "element": of, "element-required": false})
+    }
+
+    fn map(id: i32, key: &Value, value: &Value) -> Value {
+        json!({"type": "map", "key-id": id, "key": key, "value-id": id + 1, "value": value, "value-required": false})
+    }
+
+    fn schema(fields: &[Value]) -> Value {
+        json!({"schema-id": 0, "type": "struct", "fields": fields})
+    }
+
+    fn parse(schema: &Value) -> Schema {
+        serde_json::from_value(schema.clone()).unwrap_or_else(|e| panic!("{e}: {schema}"))
+    }
+
+    fn names(left_out: &LeftOut) -> Vec<&str> {
+        let unreadable = left_out.unreadable.iter();
+        unreadable.map(|column| column.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_type_that_cannot_be_read_goes_with_the_least_that_holds_it_wherever_it_stands() {
+        let int = json!("int");
+        for bad in UNREADABLE {
+            let bad = json!(bad);
+            let with_int = structure(&[field(10, &int), field(11, &bad)]);
+            let alone = structure(&[field(11, &bad)]);
+            let deep = structure(&[field(10, &int), field(12, &structure(&[field(11, &bad)]))]);
+            let cases: [(Value, Vec<&str>, &[i32]); 15] = [
+                (bad.clone(), vec!["f1"], &[]),
+                (with_int.clone(), vec!["f1.f11"], &[1, 10]),
+                (alone.clone(), vec!["f1", "f1.f11"], &[]),
+                (deep.clone(), vec!["f1.f12", "f1.f12.f11"], &[1, 10]),
+                (list(2, &bad), vec!["f1"], &[]),
+                (list(2, &with_int), vec!["f1.element.f11"], &[1, 2, 10]),
+                (list(2, &alone), vec!["f1", "f1.element.f11"], &[]),
+                (list(2, &list(3, &bad)), vec!["f1"], &[]),
+                (
+                    list(2, &deep),
+                    vec!["f1.element.f12", "f1.element.f12.f11"],
+                    &[1, 2, 10],
+                ),
+                (map(2, &bad, &int), vec!["f1"], &[]),
+                (map(2, &int, &bad), vec!["f1"], &[]),
+                (
+                    map(2, &int, &with_int),
+                    vec!["f1.value.f11"],
+                    &[1, 2, 3, 10],
+                ),
+                (map(2, &with_int, &int), vec!["f1", "f1.key.f11"], &[]),
+                (map(2, &int, &map(4, &int, &bad)), vec!["f1"], &[]),
+                (
+                    structure(&[field(10, &int), field(12, &list(13, &bad))]),
+                    vec!["f1.f12"],
+                    &[1, 10],
+                ),
+            ];
+            for (of, gone, kept) in cases {
+                let mut schema = schema(&[field(1, &of), field(99, &int)]);
+                let left_out = make_readable(&mut schema);
+                assert_eq!(names(&left_out), gone, "{of}");
+                let parsed = parse(&schema);
+                let mut ids: Vec<i32> = parsed.field_id_to_fields().keys().copied().collect();
+                ids.sort_unstable();
+                assert_eq!(ids, [kept, &[99]].concat(), "{of}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_left_out_says_its_id_and_its_type_as_it_was_written() {
+        let of = map(2, &json!("string"), &list(4, &json!("geometry(srid:3857)")));
+        let mut schema = schema(&[
+            field(1, &of),
+            field(7, &structure(&[field(8, &json!("variant"))])),
+        ]);
+        let left_out = make_readable(&mut schema).unreadable;
+        let said: Vec<_> = left_out
+            .iter()
+            .map(|column| (column.id, column.type_name.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (1, "map<string, list<geometry(srid:3857)>>"),
+                (7, "struct<f8: variant>"),
+                (8, "variant"),
+            ]
+        );
+        assert!(parse(&schema).as_struct().fields().is_empty());
+    }
+
+    #[test]
+    fn unknown_is_an_optional_string_in_a_struct_and_hides_a_list_map_or_struct_of_nothing_else() {
+        let (int, unknown) = (json!("int"), json!("unknown"));
+        let mut readable = schema(&[
+            field(1, &unknown),
+            field(2, &structure(&[field(3, &int), field(4, &unknown)])),
+            field(
+                5,
+                &list(6, &structure(&[field(7, &int), field(8, &unknown)])),
+            ),
+        ]);
+        readable["fields"][0]["initial-default"] = Value::Null;
+        let left_out = make_readable(&mut readable);
+        assert_eq!(left_out.unknown, BTreeSet::from([1, 4, 8]));
+        assert!(left_out.unreadable.is_empty());
+        let parsed = parse(&readable);
+        for id in [1, 4, 8] {
+            let field = parsed.field_by_id(id).unwrap();
+            assert!(!field.required && field.field_type.to_string() == "string");
+        }
+        for of in [
+            list(2, &unknown),
+            map(2, &int, &unknown),
+            structure(&[field(2, &unknown), field(3, &unknown)]),
+            map(2, &structure(&[field(4, &int), field(5, &unknown)]), &int),
+        ] {
+            let mut hidden = schema(&[field(1, &of), field(99, &int)]);
+            let left_out = make_readable(&mut hidden);
+            assert_eq!(names(&left_out), ["f1"], "{of}");
+            assert!(left_out.unknown.is_empty());
+            assert_eq!(parse(&hidden).as_struct().fields().len(), 1);
+        }
+    }
+
+    #[test]
+    fn identifier_fields_lose_what_is_gone() {
+        let of = structure(&[field(2, &json!("int")), field(3, &json!("variant"))]);
+        let mut schema = schema(&[field(1, &of), field(4, &list(5, &json!("variant")))]);
+        schema["identifier-field-ids"] = json!([2, 3, 4, 5]);
+        make_readable(&mut schema);
+        let ids: Vec<i32> = parse(&schema).identifier_field_ids().collect();
+        assert_eq!(ids, [2]);
+    }
+
+    #[test]
+    fn a_default_that_the_parser_drops_is_kept_and_one_that_makes_no_sense_hides_its_column() {
+        let mut at = field(1, &json!("timestamp_ns"));
+        at["initial-default"] = json!("2024-01-31T13:05:06.123456789");
+        let mut number = field(2, &json!("int"));
+        number["initial-default"] = json!(5);
+        let mut odd = field(3, &json!("int"));
+        odd["initial-default"] = json!("five");
+        let mut schema = schema(&[at, number, odd]);
+        let left_out = make_readable(&mut schema);
+        let at = Literal::long(1_706_706_306_123_456_789_i64);
+        assert_eq!(left_out.defaults, [(1, at)]);
+        assert_eq!(names(&left_out), ["f3"]);
+        let said = &left_out.unreadable[0].type_name;
+        assert_eq!(said, "int with the initial default \"five\"");
+        let parsed = parse(&schema);
+        assert!(parsed.field_by_id(2).unwrap().initial_default.is_some());
+    }
+
+    fn leaf() -> impl Strategy<Value = Value> {
+        let good = [
+            "int",
+            "string",
+            "decimal(38, 2)",
+            "fixed[3]",
+            "timestamptz_ns",
+        ];
+        prop_oneof![
+            4 => proptest::sample::select(good.to_vec()),
+            1 => proptest::sample::select(UNREADABLE.to_vec()),
+            1 => Just("unknown"),
+        ]
+        .prop_map(|name| json!(name))
+    }
+
+    fn tree() -> impl Strategy<Value = Value> {
+        leaf().prop_recursive(4, 24, 4, |inner| {
+            let field = |of: &Value| field(0, of);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 1..4)
+                    .prop_map(move |of| structure(&of.iter().map(field).collect::<Vec<_>>())),
+                inner.clone().prop_map(|of| list(0, &of)),
+                (inner.clone(), inner).prop_map(|(key, value)| map(0, &key, &value)),
+            ]
+        })
+    }
+
+    /// Gives each part an id of its own, and notes each leaf with its path and type.
+    fn number(of: &mut Value, path: &str, next: &mut i32, leaves: &mut Vec<(String, i32, String)>) {
+        let mut id = |of: &mut Value, key: &str| {
+            *next += 1;
+            of[key] = json!(*next);
+            *next
+        };
+        let kind = of.get("type").and_then(Value::as_str).map(str::to_owned);
+        let parts: &[(&str, &str)] = match kind.as_deref() {
+            Some("list") => &[("element", "element-id")],
+            Some("map") => &[("key", "key-id"), ("value", "value-id")],
+            _ => &[],
+        };
+        for (part, key) in parts {
+            let own = id(of, key);
+            let path = format!("{path}.{part}");
+            if let Some(name) = of[*part].as_str() {
+                leaves.push((path.clone(), own, name.to_owned()));
+            }
+        }
+        for (part, _) in parts {
+            number(&mut of[*part], &format!("{path}.{part}"), next, leaves);
+        }
+        let Some(fields) = of.get_mut("fields").and_then(Value::as_array_mut) else {
+            return;
+        };
+        for field in fields {
+            *next += 1;
+            let (own, name) = (*next, format!("f{next}"));
+            field["id"] = json!(own);
+            field["name"] = json!(name);
+            let path = format!("{path}.{name}");
+            if let Some(name) = field["type"].as_str() {
+                leaves.push((path.clone(), own, name.to_owned()));
+            }
+            number(&mut field["type"], &path, next, leaves);
+        }
+    }
+
+    proptest! {
+        /// Whatever a schema holds: it parses, what can be read is there unless it lies in what is said to be gone, and
+        /// what is said to be gone holds something that can't be read.
+        #[test]
+        fn any_schema_parses_and_loses_only_what_it_says(types in proptest::collection::vec(tree(), 1..4)) {
+            let fields: Vec<Value> = types.iter().map(|of| field(0, of)).collect();
+            let mut written = schema(&fields);
+            let mut leaves = Vec::new();
+            number(&mut written, "", &mut 0, &mut leaves);
+            let mut read = written.clone();
+            let left_out = make_readable(&mut read);
+            let parsed = parse(&read);
+            let gone: Vec<String> = names(&left_out).iter().map(|name| format!(".{name}")).collect();
+            let within = |path: &str, column: &String| {
+                path == column || path.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            let good = |name: &str| name != "unknown" && !UNREADABLE.contains(&name);
+            for (path, id, name) in &leaves {
+                let lost = gone.iter().any(|column| within(path, column));
+                let there = parsed.field_by_id(*id);
+                prop_assert_eq!(there.is_none(), lost, "{} in {}", path, written);
+                prop_assert!(lost || !UNREADABLE.contains(&name.as_str()), "{} in {}", path, written);
+                prop_assert_eq!(left_out.unknown.contains(id), name == "unknown" && !lost);
+            }
+            for column in &gone {
+                let mut held = leaves.iter().filter(|(path, ..)| within(path, column));
+                prop_assert!(held.any(|(_, _, name)| !good(name)), "{} in {}", column, written);
+            }
+            if leaves.iter().all(|(_, _, name)| good(name)) {
+                prop_assert_eq!(read, written);
+            }
+        }
+    }
+}

@@ -7,9 +7,7 @@ use futures::FutureExt;
 use iceberg::spec::{SchemaRef, SnapshotRef};
 use landfast_sites::ReadLog;
 
-use crate::as_of::NoVersion;
 use crate::member::{Pointer, PointerAnswer};
-use crate::metadata::check_readable;
 use crate::namespace::Namespace;
 use crate::namespace::mount::Mount;
 use crate::namespace::slot::{Age, Known};
@@ -65,14 +63,13 @@ impl Namespace {
             .reader
             .metadata(name, &metadata_location, uuid, log)
             .await?;
-        check_readable(name, &document.metadata)?;
         let (pinned, schema) = as_of
             .find(&document.metadata, &document.refs)
-            .map_err(|none| no_version(name, none))?;
-        let mut snapshot = TableSnapshot::of(name.clone(), metadata_location, (*document).clone());
-        snapshot.snapshot = pinned;
-        snapshot.schema = schema;
-        snapshot.as_of = as_of.clone();
+            .map_err(|none| none.into_error(name, &document.metadata))?;
+        check_listed(name, pinned.as_ref())?;
+        let read = document.read_as(&schema);
+        let snapshot = TableSnapshot::of(name.clone(), metadata_location, (*document).clone());
+        let mut snapshot = snapshot.at(as_of.clone(), pinned, read);
         snapshot.pointer_validated = current.validated;
         snapshot.stale = current.stale;
         snapshot.resolved = self.clock.now();
@@ -90,7 +87,6 @@ impl Namespace {
             .reader
             .metadata(&pin.table, &pin.metadata_location, uuid, log)
             .await?;
-        check_readable(&pin.table, &document.metadata)?;
         let snapshot = match pin.snapshot_id {
             None => None,
             Some(snapshot_id) => Some(
@@ -104,7 +100,8 @@ impl Namespace {
                     })?,
             ),
         };
-        let schema = pinned_schema(pin, &document, snapshot.as_ref());
+        check_listed(&pin.table, snapshot.as_ref())?;
+        let read = document.read_as(&pinned_schema(pin, &document, snapshot.as_ref()));
         let now = self.clock.now();
         let slot = mount
             .pointer_slot(&pin.table.schema, &pin.table.table)
@@ -112,14 +109,9 @@ impl Namespace {
         let known = slot
             .known()
             .filter(|known| known.value.metadata_location == pin.metadata_location);
-        let mut table = TableSnapshot::of(
-            pin.table.clone(),
-            pin.metadata_location.clone(),
-            (*document).clone(),
-        );
-        table.snapshot = snapshot;
-        table.schema = schema;
-        table.as_of = pin.as_of.clone();
+        let location = pin.metadata_location.clone();
+        let table = TableSnapshot::of(pin.table.clone(), location, (*document).clone());
+        let mut table = table.at(pin.as_of.clone(), snapshot, read);
         table.pointer_validated = known.map_or(now, |known| known.began);
         table.resolved = now;
         Ok(Arc::new(table))
@@ -193,7 +185,6 @@ impl Namespace {
         let document = self
             .reader
             .cached_metadata(&known.value.metadata_location)?;
-        check_readable(name, &document.metadata).ok()?;
         let mut table = TableSnapshot::of(
             name.clone(),
             known.value.metadata_location,
@@ -327,21 +318,16 @@ fn pinned_schema(pin: &Pin, document: &TableDocument, pinned: Option<&SnapshotRe
     Arc::clone(own.unwrap_or(current))
 }
 
-fn no_version(table: &TableName, none: NoVersion) -> CatalogError {
-    let what = match none {
-        NoVersion::Snapshot(id) => format!("snapshot {id}: it never was, or has expired"),
-        NoVersion::Ref(name, known) => {
-            format!("branch or tag {name:?}; it has: {}", known.join(", "))
-        }
-        NoVersion::Timestamp(at_ms, None) => {
-            format!("snapshot of {at_ms} ms since 1970: it never had one")
-        }
-        NoVersion::Timestamp(at_ms, Some(oldest_ms)) => format!(
-            "snapshot of {at_ms} ms since 1970: its history begins at {oldest_ms} ms since 1970"
-        ),
-    };
-    CatalogError::NoSuchVersion {
-        table: table.clone(),
-        what,
+/// Format v1 once kept the names of a snapshot's manifests in the table's metadata.
+fn check_listed(table: &TableName, snapshot: Option<&SnapshotRef>) -> Result<()> {
+    match snapshot {
+        Some(snapshot) if snapshot.manifest_list().is_empty() => Err(CatalogError::Unsupported {
+            table: table.clone(),
+            feature: format!(
+                "its snapshot {} has no manifest list (format v1 without manifest lists)",
+                snapshot.snapshot_id()
+            ),
+        }),
+        _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers assert by unwrapping")]
 
+mod documents;
 mod freshness;
 mod lake;
 mod metadata;
