@@ -10,8 +10,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use iceberg::spec::{
-    ListType, Literal, MapType, NestedFieldRef, PrimitiveLiteral, PrimitiveType,
-    Schema as IcebergSchema, Type,
+    ListType, MapType, NestedFieldRef, PrimitiveLiteral, PrimitiveType, Schema as IcebergSchema,
+    Type,
 };
 
 /// The key under which an Arrow field's metadata holds the Iceberg field id; what Parquet's Arrow reader uses.
@@ -19,6 +19,9 @@ pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
 /// The zone of every `timestamptz`.
 const UTC: &str = "UTC";
+
+/// What a date that was promoted to a timestamp counts for.
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The widest decimal that Iceberg has.
 const DECIMAL_DIGITS_MAX: u32 = 38;
@@ -75,6 +78,13 @@ pub(crate) fn scalar(value: &PrimitiveLiteral, of: &PrimitiveType) -> Option<Sca
         ),
         (T::Date, L::Int(v)) => ScalarValue::Date32(Some(*v)),
         (T::Time, L::Long(v)) => ScalarValue::Time64Microsecond(Some(*v)),
+        (T::Timestamp, L::Int(days)) => {
+            ScalarValue::TimestampMicrosecond(Some(i64::from(*days).checked_mul(DAY_MICROS)?), None)
+        }
+        (T::TimestampNs, L::Int(days)) => ScalarValue::TimestampNanosecond(
+            Some(i64::from(*days).checked_mul(DAY_MICROS * 1000)?),
+            None,
+        ),
         (T::Timestamp, L::Long(v)) => ScalarValue::TimestampMicrosecond(Some(*v), None),
         (T::Timestamptz, L::Long(v)) => {
             ScalarValue::TimestampMicrosecond(Some(*v), Some(UTC.into()))
@@ -93,14 +103,6 @@ pub(crate) fn scalar(value: &PrimitiveLiteral, of: &PrimitiveType) -> Option<Sca
         (T::Binary, L::Binary(v)) => ScalarValue::BinaryView(Some(v.clone())),
         _ => return None,
     })
-}
-
-/// An Iceberg literal (a default, a partition value) as a scalar; nested values are not had by either in v2 tables.
-pub(crate) fn literal_scalar(value: &Literal, of: &Type) -> Option<ScalarValue> {
-    match (value, of) {
-        (Literal::Primitive(value), Type::Primitive(of)) => scalar(value, of),
-        _ => None,
-    }
 }
 
 fn arrow_fields(fields: &[NestedFieldRef]) -> Result<Fields> {

@@ -5,9 +5,13 @@ use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, MapArray, RecordBatch,
+    StructArray,
+};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, Schema, TimeUnit};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
@@ -19,8 +23,11 @@ use crate::types::field_id;
 pub(super) enum Conversion {
     /// It is the same already, to the last bit of its type.
     Same,
-    /// A promoted or differently encoded primitive.
+    /// A promoted or differently encoded primitive: one to one, and in the same order.
     Cast,
+    /// A time in a finer unit than the table's: what is finer is cut off, downwards on both sides of 1970. No bounds of
+    /// the file's values are compared through it.
+    Floor,
     /// The children of the table's struct.
     Struct(Vec<Child>),
     /// The element's conversion.
@@ -79,6 +86,7 @@ pub(super) fn conversion(
                 conversion(value, actual_value.data_type(), wanted_value, absent)?,
             ))))
         }
+        (_, from, to) if is_finer(from, to) => Ok(Conversion::Floor),
         (_, from, to) if can_cast(from, to) => Ok(Conversion::Cast),
         (_, from, to) => exec_err!(
             "field '{}' is {from} in the file and {to} in the table",
@@ -106,7 +114,8 @@ fn struct_child(
     }
 }
 
-/// An element, key or value of another id is another column: nothing says that its values are meant.
+/// An element, key or value of another id is another column: nothing says that its values are meant. One without an id
+/// is its list's or map's only one. (Lists of two levels lose their element's id on the way through Arrow.)
 fn same_id(file: &Field, wanted: &Field) -> Result<()> {
     let name = file.name();
     match (field_id(file), field_id(wanted)) {
@@ -115,7 +124,6 @@ fn same_id(file: &Field, wanted: &Field) -> Result<()> {
                 "what the file nests as '{name}' has field id {file}, and the table's has {wanted}"
             )
         }
-        (None, _) => exec_err!("what the file nests as '{name}' has no field id"),
         _ => Ok(()),
     }
 }
@@ -131,10 +139,20 @@ fn entries(map: &Field) -> Result<[&FieldRef; 2]> {
 fn can_cast(from: &DataType, to: &DataType) -> bool {
     use DataType as T;
     match (from, to) {
+        // The type `unknown`, which any other may follow.
+        (T::Null, _) => true,
         (T::Int8 | T::Int16 | T::UInt8 | T::UInt16, T::Int32) => true,
         (T::Int8 | T::Int16 | T::Int32 | T::UInt8 | T::UInt16 | T::UInt32, T::Int64) => true,
         (T::Float16 | T::Float32, T::Float64) | (T::Float16, T::Float32) => true,
-        (T::Decimal128(from, places), T::Decimal128(to, wanted)) => places == wanted && from <= to,
+        // Digits that the file declares and the table doesn't have are checked value by value.
+        (
+            T::Decimal32(_, places)
+            | T::Decimal64(_, places)
+            | T::Decimal128(_, places)
+            | T::Decimal256(_, places),
+            T::Decimal128(_, wanted),
+        ) => places == wanted,
+        (T::Date32, T::Timestamp(_, None)) => true,
         (T::Timestamp(..), T::Timestamp(..)) => true,
         (T::Time32(_) | T::Time64(_), T::Time64(TimeUnit::Microsecond)) => true,
         (T::Utf8 | T::LargeUtf8 | T::Binary | T::BinaryView, T::Utf8View) => true,
@@ -144,10 +162,45 @@ fn can_cast(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// Whether both are times, and `from` counts in a finer unit.
+fn is_finer(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::Timestamp(from, _), DataType::Timestamp(to, _))
+        | (DataType::Time64(from), DataType::Time64(to)) => per_second(from) > per_second(to),
+        _ => false,
+    }
+}
+
+fn per_second(unit: &TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// Times in a coarser unit, cut downwards (a cast would cut towards 1970).
+fn floored(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let (DataType::Timestamp(from, _) | DataType::Time64(from)) = array.data_type() else {
+        return mismatch(array, to);
+    };
+    let (DataType::Timestamp(unit, _) | DataType::Time64(unit)) = to else {
+        return mismatch(array, to);
+    };
+    let by = per_second(from) / per_second(unit);
+    let counted = cast(array, &DataType::Int64)?;
+    let counted: Int64Array = counted
+        .as_primitive::<Int64Type>()
+        .unary(|value| value.div_euclid(by));
+    Ok(cast(&counted, to)?)
+}
+
 /// Carries out a conversion.
 pub(super) fn convert(array: &ArrayRef, how: &Conversion, to: &DataType) -> Result<ArrayRef> {
     match (how, to) {
         (Conversion::Same, _) => Ok(Arc::clone(array)),
+        (Conversion::Floor, to) => floored(array, to),
         (Conversion::Cast, to) => {
             let options = CastOptions {
                 safe: false,
@@ -164,7 +217,7 @@ pub(super) fn convert(array: &ArrayRef, how: &Conversion, to: &DataType) -> Resu
                 .zip(fields)
                 .map(|(child, field)| match child {
                     Child::At(at, how) => convert(from.column(*at), how, field.data_type()),
-                    Child::Constant(value) => value.to_array_of_size(from.len()),
+                    Child::Constant(value) => constant(value, from),
                 });
             let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
             let built = StructArray::try_new_with_length(
@@ -211,6 +264,16 @@ pub(super) fn convert(array: &ArrayRef, how: &Conversion, to: &DataType) -> Resu
         }
         _ => mismatch(array, to),
     }
+}
+
+/// A value for each row of a struct, and null where the struct is: whoever reads the field alone doesn't see the struct.
+fn constant(value: &ScalarValue, of: &StructArray) -> Result<ArrayRef> {
+    let Some(nulls) = of.nulls() else {
+        return value.to_array_of_size(of.len());
+    };
+    let there = BooleanArray::new(nulls.inner().clone(), None);
+    let null = ScalarValue::try_new_null(&value.data_type())?;
+    Ok(zip(&there, &value.to_scalar()?, &null.to_scalar()?)?)
 }
 
 fn mismatch(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {

@@ -1,13 +1,14 @@
 //! How the table's columns are had from one file: by field id at every level.
 //!
-//! A column that the file lacks is, in this order: the constant of an identity partition, the column's initial
-//! default, NULL where it is optional. A required one without any of these can't be read; that is an error only for a
-//! query that reads it.
+//! A column that the file lacks is, in this order (the specification's "Column projection"): the constant of an identity
+//! partition, the column's initial default, NULL where it is optional. A required one without any of these can't be
+//! read; that is an error only for a query that reads it. A column that the file has under its id is read from the file,
+//! though a partition may have its value too.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
@@ -18,7 +19,8 @@ use iceberg::spec::NameMapping;
 use landfast_sites::CanonicalUri;
 
 use super::cast::{ByFieldId, Conversion, conversion};
-use super::mapping::identified;
+use super::footers::Footer;
+use super::mapping::{IdSource, identified};
 use crate::types::field_id;
 
 /// The table's columns as one file has them. It is its own adapter: what it maps to is one file.
@@ -51,30 +53,16 @@ pub(super) struct Absentees<'a> {
 }
 
 impl FileColumns {
-    /// Resolves every column of `table` against a file whose Arrow schema, inferred from its Parquet schema alone, is
-    /// `inferred`.
-    ///
-    /// # Errors
-    /// The file has no field ids and the table no name mapping.
+    /// Resolves every column of `table` against a file.
     pub(super) fn resolve(
         uri: &CanonicalUri,
         table: &SchemaRef,
-        inferred: &SchemaRef,
+        footer: &Footer,
         mapping: Option<&NameMapping>,
         absentees: &Absentees<'_>,
-    ) -> Result<Self> {
-        let Some(known) = identified(inferred, mapping) else {
-            return exec_err!(
-                "data file {uri} has no field ids, and the table has no name mapping (property \
-                 'schema.name-mapping.default'): its columns can't be told apart safely"
-            );
-        };
-        let by_id: HashMap<i32, usize> = known
-            .iter()
-            .enumerate()
-            .rev()
-            .filter_map(|(at, field)| Some((field_id(field)?, at)))
-            .collect();
+    ) -> Self {
+        let constants = absentees.partition;
+        let known = identified(&footer.schema, mapping, constants);
         let wanted = |field: &Field| {
             let id = field_id(field)?;
             table
@@ -83,25 +71,48 @@ impl FileColumns {
                 .find(|wanted| field_id(wanted) == Some(id))
                 .map(Arc::as_ref)
         };
+        let (mut known, mut inferred) = (known.to_vec(), footer.schema.fields().to_vec());
+        if let Some(nanos) = &footer.schema_in_nanos {
+            let finer = identified(nanos, mapping, constants);
+            for (at, field) in finer.iter().enumerate() {
+                if wanted(field).is_some_and(|wanted| has_nanos(wanted.data_type())) {
+                    known[at] = Arc::clone(field);
+                    inferred[at] = Arc::clone(&nanos.fields()[at]);
+                }
+            }
+        }
+        let by_id: HashMap<i32, usize> = known
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(|(at, field)| Some((field_id(field)?, at)))
+            .collect();
         let hinted = known
             .iter()
-            .zip(inferred.fields())
+            .zip(&inferred)
             .map(|(known, actual)| hinted(known, actual, wanted(known)));
         let hinted: Vec<FieldRef> = guard_names(hinted.collect(), &known, table);
+        let by_position = IdSource::of(&footer.schema, mapping) == IdSource::Position;
         let sources = table
             .fields()
             .iter()
-            .map(|field| source(field, &by_id, &known, &hinted, absentees))
+            .map(|field| {
+                let source = source(field, &by_id, &known, &hinted, absentees);
+                match source {
+                    ColumnSource::Column { .. } if by_position && has_struct(field.data_type()) => {
+                        ColumnSource::Unreadable(NO_IDS_WITHIN.to_owned())
+                    }
+                    source => source,
+                }
+            })
             .collect();
-        Ok(Self {
+        let metadata = footer.schema.metadata().clone();
+        Self {
             uri: uri.clone(),
             table: Arc::clone(table),
-            file: Arc::new(Schema::new_with_metadata(
-                hinted,
-                inferred.metadata().clone(),
-            )),
+            file: Arc::new(Schema::new_with_metadata(hinted, metadata)),
             sources,
-        })
+        }
     }
 
     /// The schema to read the file with: its own fields, in the types that convert to the table's at the least cost.
@@ -173,7 +184,7 @@ impl PhysicalExprAdapterFactory for OneFile {
 fn source(
     field: &Field,
     by_id: &HashMap<i32, usize>,
-    known: &Fields,
+    known: &[FieldRef],
     hinted: &[FieldRef],
     absentees: &Absentees<'_>,
 ) -> ColumnSource {
@@ -204,14 +215,40 @@ impl Absentees<'_> {
     }
 }
 
+/// Why a struct isn't read from a file whose columns are told apart by position.
+const NO_IDS_WITHIN: &str = "the file has no field ids, and the table has no name mapping (property \
+     'schema.name-mapping.default'): the fields of a struct can't be told apart safely";
+
+fn has_struct(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(_) => true,
+        DataType::List(element) => has_struct(element.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(both) => both.iter().any(|field| has_struct(field.data_type())),
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+fn has_nanos(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(unit, _) => *unit == TimeUnit::Nanosecond,
+        DataType::Struct(fields) => fields.iter().any(|field| has_nanos(field.data_type())),
+        DataType::List(field) | DataType::Map(field, _) => has_nanos(field.data_type()),
+        _ => false,
+    }
+}
+
 /// The file's field in the type to read it as: views where the table has views, at every level; all else untouched.
+/// Bytes that the file doesn't call text are read as bytes, and cast: the reader wouldn't check them.
 fn hinted(known: &Field, actual: &Field, wanted: Option<&Field>) -> FieldRef {
     let Some(wanted) = wanted else {
         return Arc::new(actual.clone());
     };
     let data_type = match (known.data_type(), actual.data_type(), wanted.data_type()) {
-        (_, DataType::Utf8 | DataType::Binary, DataType::Utf8View) => DataType::Utf8View,
-        (_, DataType::Binary, DataType::BinaryView) => DataType::BinaryView,
+        (_, DataType::Utf8, DataType::Utf8View) => DataType::Utf8View,
+        (_, DataType::Binary, DataType::Utf8View | DataType::BinaryView) => DataType::BinaryView,
         (DataType::Struct(known), DataType::Struct(actual), DataType::Struct(wanted)) => {
             DataType::Struct(hinted_children(known, actual, wanted))
         }
@@ -256,9 +293,9 @@ fn hinted_entries(known: &Field, actual: &FieldRef, wanted: &Field) -> FieldRef 
     }
 }
 
-/// DataFusion reads a binary column as text when the table has a text column *of that name*, whatever the ids say.
-/// After columns swapped names that is the wrong one. A dictionary type keeps it away from such a column.
-fn guard_names(mut hinted: Vec<FieldRef>, known: &Fields, table: &SchemaRef) -> Vec<FieldRef> {
+/// DataFusion reads a binary column as text, unchecked, when the table has a text column *of that name*, whatever the
+/// ids say; and after columns swapped names that is the wrong one. A dictionary type keeps it away from such a column.
+fn guard_names(mut hinted: Vec<FieldRef>, known: &[FieldRef], table: &SchemaRef) -> Vec<FieldRef> {
     let text: HashSet<&str> = table
         .fields()
         .iter()

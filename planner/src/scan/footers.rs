@@ -15,6 +15,8 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
+use super::sound_footer::sound;
+
 /// What the first request asks for: as a rule the footer and the page index of a file lie within its last 64 KiB.
 const FIRST_REQUEST_BYTES: usize = 64 * 1024;
 
@@ -27,8 +29,11 @@ pub(super) struct Footer {
     /// The metadata, with the page index where the file has one.
     pub(super) metadata: Arc<ParquetMetaData>,
     /// The Arrow schema that the Parquet schema alone gives, with the field ids. An Arrow schema that the writer
-    /// embedded is not looked at: it may ask for dictionaries, other zones or large offsets.
+    /// embedded is not looked at: it may ask for dictionaries, other zones or large offsets. INT96 timestamps are in
+    /// microseconds.
     pub(super) schema: SchemaRef,
+    /// The same with INT96 timestamps in nanoseconds, where the file has any.
+    pub(super) schema_in_nanos: Option<SchemaRef>,
 }
 
 /// Parquet footers with their page indexes, weighed in bytes and shared by all queries.
@@ -127,18 +132,22 @@ async fn load(file: &FileAtSites<'_>) -> Result<Arc<Footer>> {
         .with_prefetch_hint(Some(FIRST_REQUEST_BYTES))
         .with_page_index_policy(PageIndexPolicy::Optional);
     let metadata = reader.load_and_finish(file, file.size).await?;
-    let schema = inferred_schema(&metadata)?;
+    let metadata = sound(metadata)?;
+    let (schema, schema_in_nanos) = inferred_schemas(&metadata)?;
     Ok(Arc::new(Footer {
         metadata: Arc::new(metadata),
         schema: Arc::new(schema),
+        schema_in_nanos: schema_in_nanos.map(Arc::new),
     }))
 }
 
-/// INT96 timestamps are read in microseconds, Iceberg's unit: nanoseconds would overflow outside 1677 to 2262.
-fn inferred_schema(metadata: &ParquetMetaData) -> Result<Schema> {
+/// INT96 timestamps are read in microseconds, which most tables have: nanoseconds would overflow outside 1677 to 2262.
+fn inferred_schemas(metadata: &ParquetMetaData) -> Result<(Schema, Option<Schema>)> {
     let parquet = metadata.file_metadata().schema_descr();
     let schema = parquet_to_arrow_schema(parquet, None)?;
-    Ok(Int96Coercer::new(parquet, &schema, &TimeUnit::Microsecond)
-        .coerce()
-        .unwrap_or(schema))
+    let coarse = Int96Coercer::new(parquet, &schema, &TimeUnit::Microsecond).coerce();
+    Ok(match coarse {
+        Some(coarse) => (coarse, Some(schema)),
+        None => (schema, None),
+    })
 }

@@ -9,6 +9,7 @@
 
 mod cast;
 mod columns;
+mod defaults;
 mod files;
 mod filters;
 mod footers;
@@ -19,6 +20,7 @@ mod placing;
 mod provider;
 mod prune;
 mod reader;
+mod sound_footer;
 mod source;
 mod split;
 mod statistics;

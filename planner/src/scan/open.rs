@@ -171,7 +171,7 @@ impl Partition {
             defaults: &self.plan.defaults,
         };
         let mapping = self.plan.mapping.as_deref();
-        let columns = FileColumns::resolve(&lake.uri, table, &footer.schema, mapping, &absentees)?;
+        let columns = FileColumns::resolve(&lake.uri, table, &footer, mapping, &absentees);
         let columns = Arc::new(columns);
 
         let filters = self.filters.open(&lake.maybe_nan)?;

@@ -21,6 +21,7 @@ use landfast_sites::CanonicalUri;
 use object_store::memory::InMemory;
 
 use super::ScanContext;
+use super::defaults::initial_defaults;
 use super::files::FileMaker;
 use super::mapping::name_mapping;
 use super::placing::{Placed, Placer};
@@ -29,7 +30,7 @@ use super::reader::RoutedReaders;
 use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
-use crate::types::{arrow_schema, literal_scalar};
+use crate::types::arrow_schema;
 
 /// DataFusion wants a store for every scan. Nothing is ever read from this one.
 const STORE: &str = "lake://files";
@@ -271,16 +272,11 @@ impl LakeTable {
     }
 
     fn scan_plan(&self, summary: ScanSummary) -> Result<ScanPlan> {
-        let fields = self.table.schema().as_struct().fields().iter();
-        let defaults = fields.filter_map(|field| {
-            let default = field.initial_default.as_ref()?;
-            Some((field.id, literal_scalar(default, &field.field_type)?))
-        });
         let mapping = name_mapping(&self.table.metadata)?;
         Ok(ScanPlan {
             summary,
             mapping,
-            defaults: defaults.collect(),
+            defaults: initial_defaults(self.table.schema())?,
         })
     }
 }

@@ -217,23 +217,19 @@ async fn a_promoted_column_is_compared_in_its_new_type() {
     assert_eq!(table.files_read("SELECT n FROM t WHERE n > 5000").await, 1);
 }
 
+fn plain(name: &str, of: DataType) -> arrow::datatypes::Field {
+    arrow::datatypes::Field::new(name, of, true)
+}
+
 #[tokio::test]
-async fn a_file_without_field_ids_is_refused_by_name_unless_the_table_maps_names() {
+async fn a_file_without_field_ids_is_read_by_name_where_the_table_maps_names() {
     let lake = Lake::new();
-    let plain = |name: &str, of: DataType| arrow::datatypes::Field::new(name, of, true);
     let imported = batch(vec![
         (plain("Old Name", DataType::Int64), longs([Some(4)])),
         (plain("stray", DataType::Int64), longs([Some(0)])),
     ]);
     let imported = lake.write(&file("imported"), &imported, 0, vec![]);
     let columns = vec![column(1, "id", "long"), column(2, "stray", "long")];
-    let table = lake.table(metadata(columns.clone(), &[]), vec![imported.clone()]);
-    let error = table.error("SELECT id FROM t").await;
-    assert!(
-        error.contains("imported.parquet") && error.contains("schema.name-mapping.default"),
-        "{error}"
-    );
-
     let mut mapped = metadata(columns, &[]);
     mapped["properties"] =
         json!({"schema.name-mapping.default": r#"[{"field-id": 1, "names": ["id", "Old Name"]}]"#});
@@ -242,6 +238,165 @@ async fn a_file_without_field_ids_is_refused_by_name_unless_the_table_maps_names
         table.rows("SELECT id, stray FROM t WHERE id = 4").await,
         ["4 ∅"]
     );
+}
+
+#[tokio::test]
+async fn a_file_without_field_ids_is_read_by_position_where_the_table_maps_no_names() {
+    let lake = Lake::new();
+    // Two columns swapped their names since, one was added, and the file has one that the table dropped.
+    let imported = batch(vec![
+        (plain("a", DataType::Int32), ints([Some(4)])),
+        (plain("b", DataType::Utf8), texts([Some("x")])),
+        (plain("gone", DataType::Utf8), texts([Some("y")])),
+    ]);
+    let imported = lake.write(&file("imported"), &imported, 0, vec![]);
+    let columns = vec![
+        column(2, "a", "string"),
+        column(1, "b", "long"),
+        column(4, "gone", "string"),
+    ];
+    let table = lake.table(metadata(columns, &[]), vec![imported]);
+    assert_eq!(
+        table.rows("SELECT a, b, gone FROM t WHERE b = 4").await,
+        ["x 4 ∅"]
+    );
+    assert_eq!(
+        table
+            .rows("SELECT b FROM t WHERE a = 'x' AND gone IS NULL")
+            .await,
+        ["4"]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_has_an_id_anywhere_is_taken_at_its_word() {
+    let lake = Lake::new();
+    let partly = batch(vec![
+        (plain("id", DataType::Int64), longs([Some(4)])),
+        (field(2, "n", DataType::Int64), longs([Some(5)])),
+    ]);
+    let partly = lake.write(&file("partly"), &partly, 0, vec![]);
+    let columns = vec![column(1, "id", "long"), column(2, "n", "long")];
+    let mut mapped = metadata(columns.clone(), &[]);
+    mapped["properties"] =
+        json!({"schema.name-mapping.default": r#"[{"field-id": 1, "names": ["id"]}]"#});
+    for metadata in [mapped, metadata(columns, &[])] {
+        let table = lake.table(metadata, vec![partly.clone()]);
+        assert_eq!(table.rows("SELECT id, n FROM t").await, ["∅ 5"]);
+    }
+}
+
+#[tokio::test]
+async fn a_column_without_ids_is_its_partitions_value_before_its_name_is_looked_at() {
+    let lake = Lake::new();
+    let imported = batch(vec![
+        (plain("id", DataType::Int64), longs([Some(4)])),
+        (
+            plain("region", DataType::Utf8),
+            texts([Some("as the file has it")]),
+        ),
+    ]);
+    let imported = lake.write(
+        &file("imported"),
+        &imported,
+        0,
+        vec![value(Datum::string("north"))],
+    );
+    let columns = vec![column(1, "id", "long"), column(2, "region", "string")];
+    let mut mapped = metadata(columns.clone(), &[&[(2, "region", "identity")]]);
+    mapped["properties"] = json!({"schema.name-mapping.default":
+        r#"[{"field-id": 1, "names": ["id"]}, {"field-id": 2, "names": ["region"]}]"#});
+    let unmapped = metadata(columns, &[&[(2, "region", "identity")]]);
+    for metadata in [mapped, unmapped] {
+        let table = lake.table(metadata, vec![imported.clone()]);
+        assert_eq!(table.rows("SELECT id, region FROM t").await, ["4 north"]);
+        assert_eq!(
+            table.rows("SELECT id FROM t WHERE region = 'north'").await,
+            ["4"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn identity_partitions_of_every_type_are_constants_where_the_file_lacks_the_column() {
+    let of = [
+        ("boolean", Datum::bool(true), "true"),
+        ("int", Datum::int(-3), "-3"),
+        ("long", Datum::long(3), "3"),
+        ("float", Datum::float(1.5), "1.5"),
+        ("double", Datum::double(-2.5), "-2.5"),
+        (
+            "decimal(9, 2)",
+            Datum::decimal_from_str("12.34").unwrap(),
+            "12.34",
+        ),
+        ("date", Datum::date(1), "1970-01-02"),
+        ("time", Datum::time_micros(1).unwrap(), "00:00:00.000001"),
+        (
+            "timestamp",
+            Datum::timestamp_micros(1),
+            "1970-01-01T00:00:00.000001",
+        ),
+        (
+            "timestamptz",
+            Datum::timestamptz_micros(1),
+            "1970-01-01T00:00:00.000001Z",
+        ),
+        (
+            "timestamp_ns",
+            Datum::timestamp_nanos(1),
+            "1970-01-01T00:00:00.000000001",
+        ),
+        (
+            "timestamptz_ns",
+            Datum::timestamptz_nanos(1),
+            "1970-01-01T00:00:00.000000001Z",
+        ),
+        ("string", Datum::string("a b"), "a b"),
+        (
+            "uuid",
+            Datum::uuid_from_str("f79c3e09-677c-4bbd-a479-3f349cb785e7").unwrap(),
+            "f79c3e09677c4bbda4793f349cb785e7",
+        ),
+        ("fixed[2]", Datum::fixed([1, 2]), "0102"),
+        ("binary", Datum::binary([1]), "01"),
+    ];
+    for (of, part, text) in of {
+        let lake = Lake::new();
+        let rows = |id| batch(vec![(field(1, "id", DataType::Int64), longs([Some(id)]))]);
+        let some = lake.write(&file("some"), &rows(1), 0, vec![value(part)]);
+        let none = lake.write(&file("none"), &rows(2), 0, vec![None]);
+        let columns = vec![column(1, "id", "long"), column(2, "p", of)];
+        let table = lake.table(
+            v3(metadata(columns, &[&[(2, "p", "identity")]])),
+            vec![some, none],
+        );
+        assert_eq!(
+            table.rows("SELECT p, id FROM t ORDER BY id").await,
+            [format!("{text} 1"), "∅ 2".to_owned()],
+            "{of}"
+        );
+        assert_eq!(
+            table.rows("SELECT id FROM t WHERE p IS NULL").await,
+            ["2"],
+            "{of}"
+        );
+        assert_eq!(
+            table.rows("SELECT count(p), count(*) FROM t").await,
+            ["1 2"],
+            "{of}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_partition_value_from_before_a_promotion_is_promoted() {
+    let lake = Lake::new();
+    let rows = batch(vec![(field(1, "id", DataType::Int64), longs([Some(1)]))]);
+    let old = lake.write(&file("old"), &rows, 0, vec![value(Datum::int(7))]);
+    let columns = vec![column(1, "id", "long"), column(2, "p", "long")];
+    let table = lake.table(metadata(columns, &[&[(2, "p", "identity")]]), vec![old]);
+    assert_eq!(table.rows("SELECT p FROM t WHERE p = 7").await, ["7"]);
 }
 
 #[tokio::test]

@@ -335,6 +335,13 @@ pub(in crate::scan) fn metadata(columns: Vec<Value>, specs: &[&[(i32, &str, &str
     })
 }
 
+/// The same as a table of format version 3.
+pub(in crate::scan) fn v3(mut metadata: Value) -> Value {
+    metadata["format-version"] = json!(3);
+    metadata["next-row-id"] = json!(0);
+    metadata
+}
+
 /// What a writer with 16-character bounds records of top-level columns.
 fn metrics(batch: &RecordBatch) -> Box<[ColumnMetrics]> {
     let schema = batch.schema();

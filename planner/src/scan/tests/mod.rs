@@ -1,10 +1,13 @@
 //! Trap tests: what a scan of Iceberg files gets wrong first.
 
 mod columns;
+mod defaults;
 mod filters;
+mod foreign;
 pub(super) mod lake;
 mod nested;
 mod oracle;
+mod promotions;
 mod pruning;
 mod reading;
 mod statistics;
