@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use landfast_sites::{CanonicalUri, FileId, ReadClass, ReadLog, Route, Sites};
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use parquet::arrow::async_reader::MetadataFetch;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::errors::{ParquetError, Result};
@@ -19,6 +20,12 @@ use super::sound_footer::sound;
 
 /// What the first request asks for: as a rule the footer and the page index of a file lie within its last 64 KiB.
 const FIRST_REQUEST_BYTES: usize = 64 * 1024;
+
+/// A file of at most so many bytes is read whole with the first request: a second one would take longer than its bytes.
+const WHOLE_FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// Which part of the cache small files have, which came whole with their footers: 1 in so many bytes.
+const WHOLE_FILES_PART: u64 = 8;
 
 /// What an entry costs besides the metadata itself: key, Arrow schema, bookkeeping.
 const ENTRY_BYTES: usize = 1024;
@@ -40,9 +47,13 @@ pub(super) struct Footer {
 ///
 /// Keyed by canonical URI and size: a file of a snapshot never changes, wherever its copy was read. One load at a time
 /// per file; the others wait for it.
+///
+/// Small files come whole with their footers. They wait here for their reader, so that their columns cost no request of
+/// their own; the oldest go when there are too many.
 #[derive(Debug)]
 pub struct FooterCache {
     cache: Cache<(CanonicalUri, u64), Arc<Footer>>,
+    whole: Cache<(CanonicalUri, u64), Bytes>,
 }
 
 impl FooterCache {
@@ -51,17 +62,27 @@ impl FooterCache {
         let weigh = |_: &(CanonicalUri, u64), footer: &Arc<Footer>| {
             u32::try_from(footer.metadata.memory_size() + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
+        let weigh_whole = |_: &(CanonicalUri, u64), bytes: &Bytes| {
+            u32::try_from(bytes.len() + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
+        let whole_bytes = capacity_bytes / WHOLE_FILES_PART;
         Self {
             cache: Cache::builder()
-                .max_capacity(capacity_bytes)
+                .max_capacity(capacity_bytes - whole_bytes)
                 .weigher(weigh)
+                .build(),
+            // The latest is the one that is about to be read, however often others were.
+            whole: Cache::builder()
+                .max_capacity(whole_bytes)
+                .weigher(weigh_whole)
+                .eviction_policy(EvictionPolicy::lru())
                 .build(),
         }
     }
 
     /// Bytes held, about.
     pub fn held_bytes(&self) -> u64 {
-        self.cache.weighted_size()
+        self.cache.weighted_size() + self.whole.weighted_size()
     }
 
     /// Footers held, about.
@@ -85,8 +106,40 @@ impl FooterCache {
                 .record_cache_hit(ReadClass::Data, footer.metadata.memory_size() as u64);
             return Ok(footer);
         }
-        let loaded = self.cache.try_get_with(key, load(file)).await;
+        let loaded = self.cache.try_get_with(key, self.load(file)).await;
         loaded.map_err(|error: Arc<ParquetError>| ParquetError::External(Box::new(Shared(error))))
+    }
+
+    /// All bytes of a small file that came with its footer: for the one reader that asks first, so that another query
+    /// reads the file where it is placed to.
+    pub(super) async fn take_whole(&self, file: &FileAtSites<'_>) -> Option<Bytes> {
+        if file.size > WHOLE_FILE_BYTES_MAX {
+            return None;
+        }
+        self.whole.remove(&(file.id.uri.clone(), file.size)).await
+    }
+
+    async fn load(&self, file: &FileAtSites<'_>) -> Result<Arc<Footer>> {
+        let mut fetch = FooterFetch { file, whole: None };
+        let first = if file.size <= WHOLE_FILE_BYTES_MAX {
+            usize::try_from(file.size).unwrap_or(FIRST_REQUEST_BYTES)
+        } else {
+            FIRST_REQUEST_BYTES
+        };
+        let reader = ParquetMetaDataReader::new()
+            .with_prefetch_hint(Some(first))
+            .with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = sound(reader.load_and_finish(&mut fetch, file.size).await?)?;
+        if let Some(whole) = fetch.whole {
+            let key = (file.id.uri.clone(), file.size);
+            self.whole.insert(key, whole).await;
+        }
+        let (schema, schema_in_nanos) = inferred_schemas(&metadata)?;
+        Ok(Arc::new(Footer {
+            metadata: Arc::new(metadata),
+            schema: Arc::new(schema),
+            schema_in_nanos: schema_in_nanos.map(Arc::new),
+        }))
     }
 }
 
@@ -111,12 +164,24 @@ impl FileAtSites<'_> {
     }
 }
 
-impl MetadataFetch for &FileAtSites<'_> {
+/// Reads a footer, and keeps the file where that was all of it.
+struct FooterFetch<'a> {
+    file: &'a FileAtSites<'a>,
+    whole: Option<Bytes>,
+}
+
+impl MetadataFetch for &mut FooterFetch<'_> {
     fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
-            let mut read = self.read(std::slice::from_ref(&range)).await?;
-            read.pop()
-                .ok_or_else(|| ParquetError::EOF(format!("nothing came back for bytes {range:?}")))
+            let mut read = self.file.read(std::slice::from_ref(&range)).await?;
+            let Some(bytes) = read.pop() else {
+                let missing = format!("nothing came back for bytes {range:?}");
+                return Err(ParquetError::EOF(missing));
+            };
+            if range == (0..self.file.size) {
+                self.whole = Some(bytes.clone());
+            }
+            Ok(bytes)
         }
         .boxed()
     }
@@ -126,20 +191,6 @@ impl MetadataFetch for &FileAtSites<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct Shared(Arc<ParquetError>);
-
-async fn load(file: &FileAtSites<'_>) -> Result<Arc<Footer>> {
-    let reader = ParquetMetaDataReader::new()
-        .with_prefetch_hint(Some(FIRST_REQUEST_BYTES))
-        .with_page_index_policy(PageIndexPolicy::Optional);
-    let metadata = reader.load_and_finish(file, file.size).await?;
-    let metadata = sound(metadata)?;
-    let (schema, schema_in_nanos) = inferred_schemas(&metadata)?;
-    Ok(Arc::new(Footer {
-        metadata: Arc::new(metadata),
-        schema: Arc::new(schema),
-        schema_in_nanos: schema_in_nanos.map(Arc::new),
-    }))
-}
 
 /// INT96 timestamps are read in microseconds, which most tables have: nanoseconds would overflow outside 1677 to 2262.
 fn inferred_schemas(metadata: &ParquetMetaData) -> Result<(Schema, Option<Schema>)> {

@@ -42,6 +42,8 @@ impl ParquetFileReaderFactory for RoutedReaders {
             file: Arc::clone(lake),
             id: FileId::new(lake.uri.clone(), Some(lake.size_bytes)),
             footer: file.extension::<Arc<Footer>>().cloned(),
+            whole: None,
+            asked_for_whole: false,
             metrics: ParquetFileMetrics::new(
                 partition,
                 file.object_meta.location.as_ref(),
@@ -57,6 +59,9 @@ struct RoutedReader {
     file: Arc<LakeFile>,
     id: FileId,
     footer: Option<Arc<Footer>>,
+    /// All of it, where it is small and came with the footer.
+    whole: Option<Bytes>,
+    asked_for_whole: bool,
     metrics: ParquetFileMetrics,
 }
 
@@ -87,7 +92,15 @@ impl AsyncFileReader for RoutedReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         async move {
-            let read = self.at_sites().read(&ranges).await?;
+            if !self.asked_for_whole {
+                self.whole = self.context.footers.take_whole(&self.at_sites()).await;
+                self.asked_for_whole = true;
+            }
+            let known = self.whole.as_ref().and_then(|whole| slices(whole, &ranges));
+            let read = match known {
+                Some(read) => read,
+                None => self.at_sites().read(&ranges).await?,
+            };
             self.metrics
                 .bytes_scanned
                 .add(read.iter().map(Bytes::len).sum());
@@ -114,4 +127,13 @@ impl AsyncFileReader for RoutedReader {
         }
         .boxed()
     }
+}
+
+/// The ranges' bytes; none where one lies outside.
+fn slices(whole: &Bytes, ranges: &[Range<u64>]) -> Option<Vec<Bytes>> {
+    let parts = ranges.iter().map(|range| {
+        let (from, to): (usize, usize) = (range.start.try_into().ok()?, range.end.try_into().ok()?);
+        (from <= to && to <= whole.len()).then(|| whole.slice(from..to))
+    });
+    parts.collect()
 }

@@ -5,6 +5,7 @@
 //! row group is read exactly once.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// Ranges aim at so many per partition, so that a partition that runs late has little left to wait for.
@@ -46,16 +47,18 @@ pub(super) fn deal(files: &[Cuttable<'_>], partitions: usize) -> Vec<Vec<Piece>>
     let groups = partitions.clamp(1, pieces.len().max(1));
 
     pieces.sort_by_key(|piece| (Reverse(piece.bytes), piece.file, start(piece)));
-    let mut dealt: Vec<(u64, Vec<Piece>)> = vec![(0, Vec::new()); groups];
+    let mut dealt: Vec<Vec<Piece>> = vec![Vec::new(); groups];
+    let mut lightest: BinaryHeap<Reverse<(u64, usize, usize)>> =
+        (0..groups).map(|at| Reverse((0, 0, at))).collect();
     for piece in pieces {
-        let lightest = (0..groups)
-            .min_by_key(|at| (dealt[*at].0, dealt[*at].1.len()))
-            .unwrap_or_default();
-        let (bytes, group) = &mut dealt[lightest];
-        *bytes += piece.bytes;
-        group.push(piece);
+        // There is at least one group, so there always is a lightest.
+        if let Some(Reverse((bytes, count, at))) = lightest.pop() {
+            let bytes = bytes.saturating_add(piece.bytes);
+            lightest.push(Reverse((bytes, count + 1, at)));
+            dealt[at].push(piece);
+        }
     }
-    let in_order = |(_, mut group): (u64, Vec<Piece>)| {
+    let in_order = |mut group: Vec<Piece>| {
         group.sort_by_key(|piece| (piece.file, start(piece)));
         group
     };

@@ -342,3 +342,28 @@ async fn a_date_outside_what_a_timestamp_can_hold_is_an_error() {
     );
     assert!(table.run("SELECT c FROM t").await.is_err());
 }
+
+#[tokio::test]
+async fn a_promoted_decimal_is_compared_with_a_number_at_its_very_bound() {
+    let lake = Lake::new();
+    let digits = DataType::Decimal128(9, 2);
+    let numbers = [Some(-125), Some(999_999_999), None, Some(-999_999_999)];
+    let rows = batch(vec![(
+        field(1, "d", digits.clone()),
+        values(&numbers, &digits),
+    )]);
+    let old = lake.write(&file("old"), &rows, 0, vec![]);
+    let table = lake.table(
+        metadata(vec![column(1, "d", "decimal(18, 2)")], &[]),
+        vec![old],
+    );
+    for (op, number, row) in [
+        (">=", "9999999.99", "9999999.99"),
+        ("=", "9999999.99", "9999999.99"),
+        ("<=", "-9999999.99", "-9999999.99"),
+        (">", "9999999.98", "9999999.99"),
+    ] {
+        let sql = format!("SELECT d FROM t WHERE d {op} CAST('{number}' AS DECIMAL(9, 2))");
+        assert_eq!(table.rows(&sql).await, [row], "{op} {number}");
+    }
+}

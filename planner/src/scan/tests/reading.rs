@@ -133,6 +133,113 @@ async fn the_second_query_takes_the_footer_from_the_cache() {
 }
 
 #[tokio::test]
+async fn a_small_file_costs_one_request_and_a_large_one_two() {
+    let lake = Lake::new();
+    let small = numbers(&lake, &file("small"), 0, 1000);
+    assert!(small.id.size.unwrap() < 256 * 1024);
+    let rows = batch(vec![(
+        field(1, "n", DataType::Int64),
+        longs((0..100_000).map(Some)),
+    )]);
+    let large = lake.write_with(&file("large"), &rows, (0, vec![]), Default::default());
+    assert!(large.id.size.unwrap() > 256 * 1024);
+    for (known, rows, requests) in [(small, 1000, 1), (large, 100_000, 2)] {
+        let table = lake.table(metadata(vec![column(1, "n", "long")], &[]), vec![known]);
+        let counted = table.rows("SELECT count(DISTINCT n) FROM t").await;
+        assert_eq!(counted, [rows.to_string()]);
+        assert_eq!(table.context.log.snapshot()[0].data.requests, requests);
+    }
+}
+
+#[tokio::test]
+async fn many_small_files_cost_a_request_each_and_are_spread_evenly() {
+    let lake = Lake::new();
+    let files: Vec<DataFile> = (0..300)
+        .map(|at| numbers(&lake, &file(&format!("f{at}")), at * 10, 10))
+        .collect();
+    let table = lake.table(metadata(vec![column(1, "n", "long")], &[]), files);
+    assert_eq!(
+        table.rows("SELECT sum(n), count(DISTINCT n) FROM t").await,
+        ["4498500 3000"]
+    );
+    assert_eq!(table.context.log.snapshot()[0].data.requests, 300);
+    let plan = table.plan("SELECT n FROM t").await.unwrap();
+    let scan = plan.downcast_ref::<DataSourceExec>().unwrap();
+    let config = scan
+        .data_source()
+        .downcast_ref::<datafusion_datasource::file_scan_config::FileScanConfig>()
+        .unwrap();
+    let sizes: Vec<usize> = config.file_groups.iter().map(|group| group.len()).collect();
+    assert_eq!(sizes, [75; 4]);
+}
+
+#[tokio::test]
+async fn a_limit_with_a_filter_stops_reading_once_it_has_its_rows() {
+    let lake = Lake::new();
+    let files: Vec<DataFile> = (0..200)
+        .map(|at| numbers(&lake, &file(&format!("f{at}")), at * 10, 10))
+        .collect();
+    let table = lake.table(metadata(vec![column(1, "n", "long")], &[]), files);
+    let session = table.session_of(1);
+    let frame = session
+        .sql("SELECT n FROM t WHERE n % 2 = 0 LIMIT 12")
+        .await;
+    let batches = frame.unwrap().collect().await.unwrap();
+    let rows: usize = batches
+        .iter()
+        .map(arrow::array::RecordBatch::num_rows)
+        .sum();
+    assert_eq!(rows, 12);
+    let requests = table.context.log.snapshot()[0].data.requests;
+    assert!(requests < 20, "{requests}");
+}
+
+#[tokio::test]
+async fn a_bloom_filter_leaves_row_groups_out_that_bounds_cannot() {
+    let lake = Lake::new();
+    // Every row group spans all values; ids are far apart and in no order.
+    let id = |n: i64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) >> 1;
+    let text: Vec<String> = (0..40_000).map(|n| format!("{:016x}", id(n))).collect();
+    let columns = vec![
+        (
+            field(1, "id", DataType::Int64),
+            longs((0..40_000).map(|n| Some(id(n)))),
+        ),
+        (
+            field(2, "s", DataType::Utf8),
+            texts(text.iter().map(|text| Some(text.as_str()))),
+        ),
+    ];
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(10_000))
+        .set_bloom_filter_enabled(true)
+        .set_bloom_filter_max_ndv(10_000)
+        .build();
+    let known = lake.write_with(&file("f"), &batch(columns), (0, vec![]), properties);
+    let size = known.id.size.unwrap();
+    let columns = vec![column(1, "id", "long"), column(2, "s", "string")];
+    let table = || lake.table(metadata(columns.clone(), &[]), vec![known.clone()]);
+    // The footer is read, and cached.
+    table().rows("SELECT sum(id) % 1 FROM t").await;
+    for (filter, rows, share) in [
+        (format!("id = {}", id(12_345)), 1, 2),
+        (format!("s = '{}'", text[12_345]), 1, 2),
+        (format!("id = {}", id(12_345) + 1), 0, 4),
+        ("s = '0123456789abcdex'".to_owned(), 0, 4),
+    ] {
+        let table = table();
+        let sql = format!("SELECT s FROM t WHERE {filter}");
+        assert_eq!(table.rows(&sql).await.len(), rows, "{filter}");
+        let read = &table.context.log.snapshot()[0].data;
+        assert!(
+            read.bytes < size / share,
+            "{filter}: {} of {size}",
+            read.bytes
+        );
+    }
+}
+
+#[tokio::test]
 async fn keys_with_escapes_blanks_and_the_same_key_in_two_buckets_are_files_of_their_own() {
     let lake = Lake::new();
     let uris = [
