@@ -1,5 +1,7 @@
 //! Column bounds, from the bytes that manifests keep to values of a column's type today.
 
+use std::cmp::Ordering;
+
 use iceberg::spec::{Datum, PrimitiveLiteral, PrimitiveType};
 
 /// A day in microseconds, for dates that were promoted to timestamps.
@@ -48,7 +50,6 @@ pub fn decode_bound(bytes: &[u8], of: &PrimitiveType) -> Option<PrimitiveLiteral
     })
 }
 
-#[cfg(test)]
 /// The bytes of a value in Iceberg's single-value form; none for a value that has no such form.
 pub(crate) fn encode_bound(value: &PrimitiveLiteral) -> Option<Vec<u8>> {
     use PrimitiveLiteral as L;
@@ -66,6 +67,39 @@ pub(crate) fn encode_bound(value: &PrimitiveLiteral) -> Option<Vec<u8>> {
     })
 }
 
+/// The order of two bounds of one type, or of a type and the one that it was promoted to. `None` for NaN and for what
+/// doesn't compare; so for UUIDs, whose bounds some writers order by signed halves.
+pub fn compare_bounds(left: &PrimitiveLiteral, right: &PrimitiveLiteral) -> Option<Ordering> {
+    use PrimitiveLiteral as L;
+    match (left, right) {
+        (L::Boolean(l), L::Boolean(r)) => Some(l.cmp(r)),
+        (L::Int128(l), L::Int128(r)) => Some(l.cmp(r)),
+        (L::Int(_) | L::Long(_), L::Int(_) | L::Long(_)) => Some(whole(left)?.cmp(&whole(right)?)),
+        (L::Float(_) | L::Double(_), L::Float(_) | L::Double(_)) => {
+            float(left)?.partial_cmp(&float(right)?)
+        }
+        (L::String(l), L::String(r)) => Some(l.as_bytes().cmp(r.as_bytes())),
+        (L::Binary(l), L::Binary(r)) => Some(l.cmp(r)),
+        _ => None,
+    }
+}
+
+fn whole(value: &PrimitiveLiteral) -> Option<i64> {
+    match value {
+        PrimitiveLiteral::Int(v) => Some(i64::from(*v)),
+        PrimitiveLiteral::Long(v) => Some(*v),
+        _ => None,
+    }
+}
+
+fn float(value: &PrimitiveLiteral) -> Option<f64> {
+    match value {
+        PrimitiveLiteral::Float(v) => Some(f64::from(v.0)),
+        PrimitiveLiteral::Double(v) => Some(v.0),
+        _ => None,
+    }
+}
+
 /// A big-endian two's complement number of any length that fits.
 pub(crate) fn signed(bytes: &[u8]) -> Option<i128> {
     let negative = bytes.first()? & 0x80 != 0;
@@ -79,7 +113,6 @@ pub(crate) fn signed(bytes: &[u8]) -> Option<i128> {
     fits.then_some(value)
 }
 
-#[cfg(test)]
 /// The shortest big-endian two's complement form.
 pub(crate) fn minimal(value: i128) -> Vec<u8> {
     let whole = value.to_be_bytes();

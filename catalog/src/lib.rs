@@ -36,14 +36,14 @@ mod spec;
 mod view;
 
 pub use as_of::AsOf;
-pub use bound::decode_bound;
+pub use bound::{compare_bounds, decode_bound};
 pub use clock::{Clock, MonotonicClock};
 pub use deletes::{DeleteContent, DeleteFile, DeleteIndex, DeleteList, FileDeletes};
 pub use entry::ManifestEntry;
 pub use error::{CatalogError, CatalogErrorKind, Result};
 pub use files::{
-    ColumnMetrics, DataFile, ManifestCounts, ManifestFiles, ManifestListing, ManifestSummary,
-    SnapshotFiles,
+    Bounds, ColumnMetrics, DataFile, ManifestColumn, ManifestCounts, ManifestFiles,
+    ManifestListing, ManifestSummary, Packed, SnapshotFiles, Sparse, WantedColumn, Width,
 };
 pub use name::{CatalogName, RESERVED_CATALOG, SchemaName, TableName};
 pub use namespace::{CacheStats, Listing, ListingWarning, MemberState, MemberStatus, Namespace};

@@ -30,10 +30,19 @@ pub(crate) enum Key {
 }
 
 /// Something parsed, and how many bytes it was read from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Parsed<T> {
     pub(crate) value: Arc<T>,
     pub(crate) read_bytes: u64,
+}
+
+impl<T> Clone for Parsed<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            read_bytes: self.read_bytes,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +105,14 @@ impl MetadataCache {
     /// The entry if it is there, without waiting.
     pub(crate) fn peek(&self, key: &Key) -> Option<Entry> {
         self.entries.get(key).now_or_never().flatten()
+    }
+
+    /// As [`MetadataCache::peek`], counted as a hit.
+    pub(crate) fn hit(&self, key: &Key, log: &ReadLog) -> Option<Entry> {
+        let entry = self.peek(key)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        log.record_cache_hit(ReadClass::Metadata, entry.read_bytes());
+        Some(entry)
     }
 
     pub(crate) async fn put(&self, key: Key, entry: Entry) {

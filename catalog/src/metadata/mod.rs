@@ -24,6 +24,7 @@ mod manifest_list;
 mod repair;
 pub(crate) mod schema_json;
 mod view;
+mod visit;
 
 use cache::{Entry, Key, MetadataCache, Parsed};
 use document::Refusal;

@@ -1,5 +1,6 @@
 //! Where a table stands, as fresh as the query asks, and the snapshot that follows from it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use crate::namespace::Namespace;
 use crate::namespace::mount::Mount;
 use crate::namespace::slot::{Age, Known};
 use crate::{
-    AsOf, CatalogError, DeleteFile, Freshness, ManifestEntry, ManifestListing, ManifestSummary,
-    Pin, Reading, Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
+    AsOf, CatalogError, DeleteFile, Freshness, ManifestEntry, ManifestFiles, ManifestListing,
+    ManifestSummary, Pin, Reading, Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
 };
 
 /// No pointer older than this is ever used, whatever a session allows.
@@ -139,6 +140,27 @@ impl Namespace {
         Ok(SnapshotFiles {
             manifests: self.reader.manifest_files(table, manifests, log).await?,
         })
+    }
+
+    /// Gives the files of some of the snapshot's manifests to `look`, on threads that may block; and what that makes of
+    /// each manifest to `take`, in the order given, until it breaks off. However many manifests there are, few are held
+    /// in memory besides the cache.
+    ///
+    /// # Errors
+    /// A manifest can't be read, or needs what is not built.
+    pub async fn visit<T, L>(
+        &self,
+        table: &TableSnapshot,
+        manifests: &[ManifestSummary],
+        log: &ReadLog,
+        look: &Arc<L>,
+        take: &mut (dyn FnMut(T) -> ControlFlow<()> + Send),
+    ) -> Result<()>
+    where
+        T: Send + 'static,
+        L: Fn(&ManifestFiles) -> T + Send + Sync + 'static,
+    {
+        self.reader.visit(table, manifests, log, look, take).await
     }
 
     /// The snapshot's live delete files.

@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use iceberg::spec::{Literal, NestedFieldRef, PrimitiveType, Transform, Type};
-use landfast_catalog::{DataFile, TableSnapshot};
+use landfast_catalog::{DataFile, TableSnapshot, WantedColumn};
 use landfast_sites::CanonicalUri;
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -38,6 +38,20 @@ impl FileMaker<'_> {
             leaves(field, &mut ids);
         }
         (ids, read.len() as f64 / fields.len().max(1) as f64)
+    }
+
+    /// The columns whose metrics each file is to have: those with statistics, and those that may hold NaN.
+    pub(super) fn columns_with_metrics(&self, known: &[WantedColumn]) -> Vec<WantedColumn> {
+        let fields = self.table.schema().as_struct().fields().iter();
+        let floats = fields.filter_map(|field| {
+            let of = field.field_type.as_primitive_type()?;
+            let float = matches!(of, PrimitiveType::Float | PrimitiveType::Double);
+            float.then(|| (field.id, of.clone()))
+        });
+        let mut all: Vec<WantedColumn> = known.iter().cloned().chain(floats).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all.dedup_by_key(|(id, _)| *id);
+        all
     }
 
     /// The files, cut and dealt to at most so many groups of about equal bytes.

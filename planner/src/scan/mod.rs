@@ -25,6 +25,7 @@ mod source;
 mod split;
 mod statistics;
 mod summary;
+mod survivors;
 
 #[cfg(test)]
 mod tests;

@@ -22,8 +22,7 @@ pub(super) struct Placer<'a> {
     policy: PlacementPolicy,
     root: &'a CanonicalUri,
     known: HashMap<SiteId, (Link, bool)>,
-    /// Field ids of the columns that the query reads, nested ones too, and the share of all columns that they are.
-    columns: Vec<i32>,
+    /// The share of all columns that the query reads.
     share: f64,
 }
 
@@ -45,7 +44,6 @@ impl<'a> Placer<'a> {
         sites: &'a Sites,
         policy: PlacementPolicy,
         root: &'a CanonicalUri,
-        columns: Vec<i32>,
         share: f64,
     ) -> Self {
         let known = sites.ids().into_iter().map(|site| {
@@ -57,16 +55,15 @@ impl<'a> Placer<'a> {
             policy,
             root,
             known: known.collect(),
-            columns,
             share,
         }
     }
 
-    /// Where to read one file.
+    /// Where to read one file, of which the columns to read take so many bytes, where that is recorded.
     ///
     /// # Errors
     /// No site is the origin of the file's prefix.
-    pub(super) fn place(&self, file: &DataFile) -> Result<Placed> {
+    pub(super) fn place(&self, file: &DataFile, column_bytes: Option<u64>) -> Result<Placed> {
         let external = |error| DataFusionError::External(Box::new(error));
         let origin = self.sites.origin_of(&file.id.uri).map_err(external)?;
         let mapped = self.sites.mapped(&file.id.uri).into_iter();
@@ -82,7 +79,7 @@ impl<'a> Placer<'a> {
                 })
             })
             .collect();
-        let bytes = self.bytes_to_read(file);
+        let bytes = self.bytes_to_read(file, column_bytes);
         let input = PlacementInput {
             bytes_to_read: bytes,
             requests: REQUESTS,
@@ -104,17 +101,9 @@ impl<'a> Placer<'a> {
     }
 
     /// The columns' recorded sizes, or a share of the file where they aren't recorded; and the footer.
-    fn bytes_to_read(&self, file: &DataFile) -> u64 {
+    fn bytes_to_read(&self, file: &DataFile, column_bytes: Option<u64>) -> u64 {
         let size = file.id.size.unwrap_or_default();
-        let sizes = self
-            .columns
-            .iter()
-            .map(|id| file.column(*id).and_then(|column| column.size_bytes));
-        let recorded: Option<u64> = sizes.sum();
-        let columns = match recorded {
-            Some(bytes) => bytes,
-            None => (size as f64 * self.share) as u64,
-        };
+        let columns = column_bytes.unwrap_or((size as f64 * self.share) as u64);
         columns.saturating_add(FOOTER_BYTES).min(size)
     }
 }

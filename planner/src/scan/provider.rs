@@ -8,7 +8,6 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::{Result, Statistics, plan_err};
 use datafusion::datasource::TableType;
-use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
@@ -30,13 +29,11 @@ use super::reader::RoutedReaders;
 use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
+use super::survivors::{Survivors, Wanted};
 use crate::types::arrow_schema;
 
 /// DataFusion wants a store for every scan. Nothing is ever read from this one.
 const STORE: &str = "lake://files";
-
-/// With a limit, the nearest files are chosen among the first so many.
-const LIMIT_CHOICE_FILES: usize = 1000;
 
 /// One pinned snapshot of a table.
 ///
@@ -59,56 +56,6 @@ enum Files {
         namespace: Arc<Namespace>,
         listing: Arc<ManifestListing>,
     },
-}
-
-/// The files that a scan's filters leave, and what they leave out.
-#[derive(Debug, Default)]
-struct Survivors {
-    loaded: Arc<SnapshotFiles>,
-    /// Positions in `loaded`: manifest, file.
-    kept: Vec<(usize, usize)>,
-    files_total: u64,
-    manifests_total: u64,
-}
-
-impl Survivors {
-    fn files(&self) -> impl Iterator<Item = &DataFile> {
-        let file = |(at, nth): &(usize, usize)| &self.loaded.manifests[*at].files[*nth];
-        self.kept.iter().map(file)
-    }
-
-    fn manifests_kept(&self) -> u64 {
-        let mut manifests: Vec<usize> = self.kept.iter().map(|(at, _)| *at).collect();
-        manifests.dedup();
-        manifests.len() as u64
-    }
-
-    /// Places every file; where so many rows are enough, keeps the files that give them soonest.
-    fn place(&mut self, placer: &Placer<'_>, enough: Option<u64>) -> Result<Vec<Placed>> {
-        let placed: Result<Vec<Placed>> = self.files().map(|file| placer.place(file)).collect();
-        let mut placed = placed?;
-        let Some(enough) = enough else {
-            return Ok(placed);
-        };
-        let rows: Vec<u64> = self.files().map(|file| file.rows).collect();
-        let mut soonest: Vec<usize> = (0..placed.len()).collect();
-        soonest.sort_by(|a, b| placed[*a].seconds.total_cmp(&placed[*b].seconds));
-        let mut keep = vec![false; placed.len()];
-        let mut found = 0_u64;
-        for at in soonest {
-            if found >= enough {
-                break;
-            }
-            keep[at] = true;
-            found = found.saturating_add(rows[at]);
-        }
-        let mut nth = keep.iter();
-        self.kept
-            .retain(|_| nth.next().copied().unwrap_or_default());
-        let mut nth = keep.iter();
-        placed.retain(|_| nth.next().copied().unwrap_or_default());
-        Ok(placed)
-    }
 }
 
 impl LakeTable {
@@ -175,54 +122,26 @@ impl LakeTable {
 
     /// Prunes manifests, then files. Where so many rows are enough, stops once there are more than enough to choose the
     /// nearest from.
-    async fn survivors(&self, filters: &[Expr], enough: Option<u64>) -> Result<Survivors> {
+    async fn survivors(
+        &self,
+        filters: &[Expr],
+        wanted: Wanted,
+        enough: Option<u64>,
+    ) -> Result<Survivors> {
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
-        let mut survivors = match &self.files {
-            Files::Loaded(files) => Survivors {
-                loaded: Arc::clone(files),
-                files_total: files.count() as u64,
-                manifests_total: files.manifests.len() as u64,
-                ..Survivors::default()
-            },
+        match &self.files {
+            Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
             Files::Listed { listing, .. } if !listing.deletes.is_empty() => {
-                return plan_err!(
+                plan_err!(
                     "{} has delete files (merge-on-read deletes or updates)",
                     self.table.name
-                );
+                )
             }
             Files::Listed { namespace, listing } => {
-                let (kept, left_out): (Vec<_>, Vec<_>) = listing
-                    .manifests
-                    .iter()
-                    .cloned()
-                    .partition(|manifest| pruner.keeps_manifest(manifest));
-                let loaded = namespace.load(&self.table, &kept, &self.context.log).await;
-                let loaded =
-                    Arc::new(loaded.map_err(|error| DataFusionError::External(Box::new(error)))?);
-                let files_left_out: u64 =
-                    left_out.iter().filter_map(|manifest| manifest.files).sum();
-                Survivors {
-                    files_total: loaded.count() as u64 + files_left_out,
-                    loaded,
-                    manifests_total: listing.manifests.len() as u64,
-                    ..Survivors::default()
-                }
-            }
-        };
-        let mut rows = 0_u64;
-        for (at, manifest) in survivors.loaded.manifests.iter().enumerate() {
-            for (nth, file) in manifest.files.iter().enumerate() {
-                let choice = survivors.kept.len() >= LIMIT_CHOICE_FILES;
-                if choice && enough.is_some_and(|enough| rows >= enough) {
-                    break;
-                }
-                if pruner.keeps(file) {
-                    survivors.kept.push((at, nth));
-                    rows = rows.saturating_add(file.rows);
-                }
+                let listed = (&*self.table, &**namespace, &**listing);
+                Survivors::of_listed(listed, pruner, wanted, enough, &self.context.log).await
             }
         }
-        Ok(survivors)
     }
 
     /// How many rows are enough: known only where every row of a file that is kept passes.
@@ -258,7 +177,7 @@ impl LakeTable {
             pointer_age_ms: u64::try_from(self.table.pointer_age().as_millis()).unwrap_or(u64::MAX),
             stale: self.table.stale,
             files_total: survivors.files_total,
-            files_pruned: survivors.files_total - survivors.kept.len() as u64,
+            files_pruned: survivors.files_total - survivors.count() as u64,
             manifests_total: survivors.manifests_total,
             manifests_pruned: survivors.manifests_total - survivors.manifests_kept(),
             ..ScanSummary::default()
@@ -316,23 +235,24 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let enough = self.rows_enough(filters, limit);
-        let mut survivors = self.survivors(filters, enough).await?;
-        let root = self.inventory().await;
         let projected = projection.map(Vec::as_slice);
         let maker = FileMaker { table: &self.table };
-        let (columns, share) = maker.columns_read(projected);
-        let placer = Placer::new(
-            &self.context.sites,
-            self.context.placement,
-            &root,
-            columns,
-            share,
-        );
-        let placed = survivors.place(&placer, enough)?;
+        let (read, share) = maker.columns_read(projected);
+        let known = StatisticsMaker::new(self.table.schema(), projected);
+        let totals = known.columns();
+        let wanted = Wanted {
+            metrics: maker.columns_with_metrics(&totals),
+            totals: totals.clone(),
+            read,
+            files_with_metrics_max: known.files_max(),
+        };
+        let mut survivors = self.survivors(filters, wanted, enough).await?;
+        let root = self.inventory().await;
+        let placer = Placer::new(&self.context.sites, self.context.placement, &root, share);
+        let placed = survivors.place(&placer, enough, &totals)?;
         let files: Vec<&DataFile> = survivors.files().collect();
 
-        let known = StatisticsMaker::new(self.table.schema(), projected);
-        let statistics = known.of_scan(files.iter().copied());
+        let statistics = known.of_scan(survivors.totals());
         let groups = maker.groups(&files, &placed, &known, state.config().target_partitions())?;
         let plan = self.scan_plan(self.summary(&survivors, &placed))?;
         self.exec(state, (groups, statistics), plan, projection, limit)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use iceberg::spec::{NestedFieldRef, PrimitiveLiteral, PrimitiveType, Schema};
-use landfast_catalog::{ColumnMetrics, DataFile};
+use landfast_catalog::{ColumnMetrics, DataFile, WantedColumn};
 
 use crate::types::scalar;
 
@@ -55,35 +55,79 @@ impl<'a> StatisticsMaker<'a> {
         })
     }
 
+    /// The columns whose totals [`StatisticsMaker::of_scan`] wants.
+    pub(super) fn columns(&self) -> Vec<WantedColumn> {
+        let wanted = self.wanted.iter();
+        let columns =
+            wanted.filter_map(|at| Some((self.fields.get(*at)?.id, self.primitive(*at)?)));
+        columns.map(|(id, of)| (id, of.clone())).collect()
+    }
+
+    /// Of at most so many files single statistics are made.
+    pub(super) fn files_max(&self) -> usize {
+        PER_FILE_VALUES_MAX / self.fields.len().max(1)
+    }
+
     /// What may be claimed of all the files together.
-    pub(super) fn of_scan<'f>(&self, files: impl Iterator<Item = &'f DataFile>) -> Statistics {
-        let (mut rows, mut bytes, mut any) = (0_u64, 0_u64, false);
+    pub(super) fn of_scan(&self, totals: &Totals) -> Statistics {
         let mut columns = vec![ColumnStatistics::new_unknown(); self.fields.len()];
-        for file in files {
-            rows += file.rows;
-            bytes += file.id.size.unwrap_or_default();
-            for at in &self.wanted {
-                let known = match (file.column(self.fields[*at].id), self.primitive(*at)) {
-                    (Some(metrics), Some(of)) => column(metrics, of, Use::Scan),
-                    _ => ColumnStatistics::new_unknown(),
-                };
-                columns[*at] = if any {
-                    merged(&columns[*at], &known)
-                } else {
-                    known
-                };
+        for at in &self.wanted {
+            let (Some(field), Some(of)) = (self.fields.get(*at), self.primitive(*at)) else {
+                continue;
+            };
+            let mut known = totals.columns.iter().flatten();
+            if let Some(metrics) = known.find(|metrics| metrics.field_id == field.id) {
+                columns[*at] = column(metrics, of, Use::Scan);
             }
-            any = true;
         }
         Statistics {
-            num_rows: exact(rows),
-            total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            num_rows: exact(totals.rows),
+            total_byte_size: Precision::Inexact(
+                usize::try_from(totals.bytes).unwrap_or(usize::MAX),
+            ),
             column_statistics: columns,
         }
     }
 
     fn primitive(&self, at: usize) -> Option<&'a PrimitiveType> {
-        self.fields[at].field_type.as_primitive_type()
+        self.fields.get(at)?.field_type.as_primitive_type()
+    }
+}
+
+/// What is recorded of several files together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Totals {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Of each column that is asked for; none where there is no file.
+    pub(super) columns: Option<Vec<ColumnMetrics>>,
+}
+
+impl Totals {
+    /// Of one file.
+    pub(super) fn of_file(file: &DataFile, wanted: &[WantedColumn]) -> Self {
+        let columns = wanted.iter().map(|(id, _)| {
+            let known = file.column(*id).cloned();
+            known.unwrap_or_else(|| ColumnMetrics::new(*id))
+        });
+        Self {
+            rows: file.rows,
+            bytes: file.id.size.unwrap_or_default(),
+            columns: Some(columns.collect()),
+        }
+    }
+
+    /// Adds other files, of which the same columns were asked for.
+    pub(super) fn add(&mut self, other: Self) {
+        self.rows = self.rows.saturating_add(other.rows);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.columns = match (self.columns.take(), other.columns) {
+            (None, columns) | (columns, None) => columns,
+            (Some(left), Some(right)) => {
+                let both = left.into_iter().zip(right);
+                Some(both.map(|(left, right)| left.and(right)).collect())
+            }
+        };
     }
 }
 
@@ -138,27 +182,6 @@ fn bounds(
             }
         }
         _ => (as_is(lower), as_is(upper)),
-    }
-}
-
-/// Of both. What only one knows is not known: a file without bounds may hold any value.
-fn merged(left: &ColumnStatistics, right: &ColumnStatistics) -> ColumnStatistics {
-    ColumnStatistics {
-        null_count: left.null_count.add(&right.null_count),
-        min_value: all_known(&left.min_value, &right.min_value, Precision::min),
-        max_value: all_known(&left.max_value, &right.max_value, Precision::max),
-        ..ColumnStatistics::new_unknown()
-    }
-}
-
-fn all_known(
-    left: &Precision<ScalarValue>,
-    right: &Precision<ScalarValue>,
-    of: impl Fn(&Precision<ScalarValue>, &Precision<ScalarValue>) -> Precision<ScalarValue>,
-) -> Precision<ScalarValue> {
-    match (left, right) {
-        (Precision::Absent, _) | (_, Precision::Absent) => Precision::Absent,
-        (left, right) => of(left, right),
     }
 }
 

@@ -261,7 +261,7 @@ fn coverage(sites: &Sites, table: &TableSnapshot, files: &SnapshotFiles) -> Vec<
         .ids()
         .into_iter()
         .map(|site| {
-            let held = files.files().filter(|file| {
+            let held = files.files(&[]).filter(|file| {
                 sites.inventory().holding(&site, &file.id, &table.location) == Holding::Held
             });
             let (files, bytes) = held.fold((0, 0), |(files, bytes), file| {

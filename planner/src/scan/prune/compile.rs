@@ -182,6 +182,9 @@ impl Compiler<'_> {
             };
             values.push(value);
         }
+        if values.is_empty() {
+            return Test::Always(false);
+        }
         Test::Column(column.id, Question::In(values))
     }
 

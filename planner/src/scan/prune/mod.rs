@@ -4,10 +4,14 @@
 //! column's values ([`question::Known`]): a file's bounds, a partition value, a manifest's partition summary. Every
 //! case that isn't certain keeps the file.
 
+mod columnar;
 mod compile;
+mod mask;
 mod project;
 mod question;
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +22,11 @@ use datafusion::logical_expr::Expr;
 use iceberg::spec::{
     Datum, Literal, PartitionSpec, PrimitiveType, Schema, Struct, TableMetadata, Transform, Type,
 };
-use landfast_catalog::{DataFile, ManifestSummary};
+use landfast_catalog::{ManifestFiles, ManifestSummary};
 
+use columnar::Columns;
 use compile::Test;
+pub(super) use mask::Mask;
 use project::project;
 use question::{Known, Question};
 
@@ -29,6 +35,8 @@ use question::{Known, Question};
 pub(super) struct Pruner {
     tests: Vec<Test>,
     specs: BTreeMap<i32, Vec<SpecField>>,
+    /// The types of the top-level columns.
+    types: BTreeMap<i32, PrimitiveType>,
 }
 
 /// One field of a partition spec, as pruning needs it.
@@ -53,7 +61,16 @@ impl Pruner {
             .partition_specs_iter()
             .map(|spec| (spec.spec_id(), spec_fields(spec, schema)))
             .collect();
-        Self { tests, specs }
+        let fields = schema.as_struct().fields().iter();
+        let types = fields.filter_map(|field| {
+            let of = field.field_type.as_primitive_type()?;
+            Some((field.id, of.clone()))
+        });
+        Self {
+            tests,
+            specs,
+            types: types.collect(),
+        }
     }
 
     /// Whether a manifest may have files with rows that pass.
@@ -105,17 +122,22 @@ impl Pruner {
         self.tests.iter().all(|test| test.may_hold(&may))
     }
 
-    /// Whether a file may have rows that pass.
-    pub(super) fn keeps(&self, file: &DataFile) -> bool {
-        let fields = self
-            .specs
-            .get(&file.spec_id)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let may = |id: i32, question: &Question| {
-            partition_may(fields, &file.partition, id, question) && bounds_may(file, id, question)
+    /// The files of a manifest that may have rows that pass.
+    pub(super) fn kept(&self, files: &ManifestFiles) -> Mask {
+        let spec = self.specs.get(&files.spec_id);
+        let columns = Columns {
+            files,
+            spec: spec.map(Vec::as_slice).unwrap_or_default(),
+            types: &self.types,
         };
-        self.tests.iter().all(|test| test.may_hold(&may))
+        let mut kept = Mask::All;
+        for test in &self.tests {
+            if kept == Mask::None {
+                break;
+            }
+            kept = kept.and(columns.kept(test));
+        }
+        kept
     }
 
     /// Whether a filter is decided for every row by the file's partition alone, in each of the given specs: then no
@@ -188,20 +210,6 @@ fn partition_may(fields: &[SpecField], partition: &Struct, id: i32, question: &Q
             Some(Literal::Primitive(value)) => projected.may_hold(&Known::exactly(value)),
             Some(_) => true,
         }
-    })
-}
-
-fn bounds_may(file: &DataFile, id: i32, question: &Question) -> bool {
-    let Some(metrics) = file.column(id) else {
-        return true;
-    };
-    question.may_hold(&Known {
-        lower: metrics.lower.as_ref(),
-        upper: metrics.upper.as_ref(),
-        may_null: metrics.null_count != Some(0),
-        only_null: file.rows > 0 && metrics.null_count == Some(file.rows),
-        // Asked of every type; it matters only to floating-point questions.
-        may_nan: metrics.nan_count != Some(0),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use iceberg::spec::PrimitiveLiteral;
+use landfast_catalog::compare_bounds;
 
 /// A comparison of a column with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,69 +112,97 @@ impl Question {
 }
 
 fn compare_may(op: Op, value: &PrimitiveLiteral, known: &Known<'_>) -> bool {
-    let may_nan = known.may_nan && is_float(value);
-    let below = || {
-        side_may(known.lower, value, |lower, zero| {
-            lower.is_lt() || (lower.is_eq() && zero)
-        })
-    };
-    let above = || {
-        may_nan
-            || side_may(known.upper, value, |upper, zero| {
-                upper.is_gt() || (upper.is_eq() && zero)
-            })
-    };
-    let not_above = || side_may(known.lower, value, |lower, _| lower.is_le());
-    let not_below = || may_nan || side_may(known.upper, value, |upper, _| upper.is_ge());
-    match op {
-        Op::Lt => below(),
-        Op::LtEq => not_above(),
-        Op::Gt => above(),
-        Op::GtEq => not_below(),
-        Op::Eq => not_above() && side_may(known.upper, value, |upper, _| upper.is_ge()),
-        Op::NotEq => may_nan || !is_only(value, known),
-    }
-}
-
-/// Whether a bound allows it; an absent or incomparable one does. Zeros of either sign are equal here and not to
-/// DataFusion, so a tie of zeros allows everything.
-fn side_may(
-    bound: Option<&PrimitiveLiteral>,
-    value: &PrimitiveLiteral,
-    allows: impl Fn(Ordering, bool) -> bool,
-) -> bool {
-    match bound.and_then(|bound| compare(bound, value)) {
-        Some(order) => allows(order, is_float_zero(value)),
-        None => true,
-    }
-}
-
-/// Whether the values are all exactly this one. Text and binary are never said to be: their bounds may be cut short.
-fn is_only(value: &PrimitiveLiteral, known: &Known<'_>) -> bool {
-    let cut = matches!(
-        value,
-        PrimitiveLiteral::String(_) | PrimitiveLiteral::Binary(_)
-    );
-    let is = |bound: Option<&PrimitiveLiteral>| {
-        bound.and_then(|bound| compare(bound, value)) == Some(Ordering::Equal)
-    };
+    let against =
+        |bound: Option<&PrimitiveLiteral>| bound.and_then(|bound| compare_bounds(bound, value));
     let pinned = match (known.lower, known.upper) {
         (Some(lower), Some(upper)) => std::ptr::eq(lower, upper),
         _ => false,
     };
-    (!cut || pinned) && !is_float_zero(value) && is(known.lower) && is(known.upper)
+    let traits = Traits::of(value);
+    Comparison {
+        lower: against(known.lower),
+        upper: against(known.upper),
+        may_nan: known.may_nan && traits.float,
+        zero: traits.zero,
+        cut: traits.cut && !pinned,
+    }
+    .may_hold(op)
+}
+
+/// What a value is, as far as comparisons care.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits {
+    pub(super) float: bool,
+    /// A floating-point zero: either sign is equal here and not to DataFusion, so a tie of zeros allows everything.
+    pub(super) zero: bool,
+    /// Bounds of its type may be cut short.
+    pub(super) cut: bool,
+}
+
+impl Traits {
+    pub(super) fn of(value: &PrimitiveLiteral) -> Self {
+        use PrimitiveLiteral as L;
+        Self {
+            float: matches!(value, L::Float(_) | L::Double(_)),
+            zero: float(value) == Some(0.0),
+            cut: matches!(value, L::String(_) | L::Binary(_)),
+        }
+    }
+}
+
+/// How what is known of a column compares with a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Comparison {
+    /// The lower bound against the value; none for one that is absent or incomparable, and then allows everything.
+    pub(super) lower: Option<Ordering>,
+    /// The upper bound against the value.
+    pub(super) upper: Option<Ordering>,
+    /// Whether NaN may be among the values.
+    pub(super) may_nan: bool,
+    /// See [`Traits::zero`].
+    pub(super) zero: bool,
+    /// Whether the bounds may be cut short, so that equal ones don't say that all values are this one.
+    pub(super) cut: bool,
+}
+
+impl Comparison {
+    #[inline]
+    pub(super) fn may_hold(self, op: Op) -> bool {
+        let Self {
+            lower,
+            upper,
+            may_nan,
+            zero,
+            cut,
+        } = self;
+        let not_above = lower.is_none_or(Ordering::is_le);
+        let not_below = upper.is_none_or(Ordering::is_ge);
+        match op {
+            Op::Lt => lower.is_none_or(|order| order.is_lt() || (order.is_eq() && zero)),
+            Op::LtEq => not_above,
+            Op::Gt => may_nan || upper.is_none_or(|order| order.is_gt() || (order.is_eq() && zero)),
+            Op::GtEq => may_nan || not_below,
+            Op::Eq => not_above && not_below,
+            Op::NotEq => {
+                let is = |order| order == Some(Ordering::Equal);
+                may_nan || cut || zero || !is(lower) || !is(upper)
+            }
+        }
+    }
 }
 
 fn prefix_may(prefix: &[u8], known: &Known<'_>) -> bool {
-    let upper_allows = known
-        .upper
-        .and_then(bytes)
-        .is_none_or(|upper| upper >= prefix);
-    let lower_allows = known
-        .lower
-        .and_then(bytes)
-        .is_none_or(|lower| lower <= prefix || lower.starts_with(prefix));
-    upper_allows && lower_allows
+    bytes_may_begin(
+        prefix,
+        known.lower.and_then(bytes),
+        known.upper.and_then(bytes),
+    )
+}
+
+/// Whether a value between the bounds may begin so.
+pub(super) fn bytes_may_begin(prefix: &[u8], lower: Option<&[u8]>, upper: Option<&[u8]>) -> bool {
+    upper.is_none_or(|upper| upper >= prefix)
+        && lower.is_none_or(|lower| lower <= prefix || lower.starts_with(prefix))
 }
 
 fn bytes(value: &PrimitiveLiteral) -> Option<&[u8]> {
@@ -184,48 +213,10 @@ fn bytes(value: &PrimitiveLiteral) -> Option<&[u8]> {
     }
 }
 
-/// Compares values of one type, or of a type and the type that it was promoted to. `None` for NaN and for values that
-/// don't compare; so for UUIDs, whose bounds some writers order by signed halves.
-pub(super) fn compare(left: &PrimitiveLiteral, right: &PrimitiveLiteral) -> Option<Ordering> {
-    use PrimitiveLiteral as L;
-    match (left, right) {
-        (L::Boolean(l), L::Boolean(r)) => Some(l.cmp(r)),
-        (L::Int128(l), L::Int128(r)) => Some(l.cmp(r)),
-        (L::Int(_) | L::Long(_), L::Int(_) | L::Long(_)) => {
-            Some(integer(left)?.cmp(&integer(right)?))
-        }
-        (L::Float(_) | L::Double(_), L::Float(_) | L::Double(_)) => {
-            float(left)?.partial_cmp(&float(right)?)
-        }
-        (L::String(l), L::String(r)) => Some(l.as_bytes().cmp(r.as_bytes())),
-        (L::Binary(l), L::Binary(r)) => Some(l.cmp(r)),
-        _ => None,
-    }
-}
-
-fn integer(value: &PrimitiveLiteral) -> Option<i64> {
-    match value {
-        PrimitiveLiteral::Int(v) => Some(i64::from(*v)),
-        PrimitiveLiteral::Long(v) => Some(*v),
-        _ => None,
-    }
-}
-
 fn float(value: &PrimitiveLiteral) -> Option<f64> {
     match value {
         PrimitiveLiteral::Float(v) => Some(f64::from(v.0)),
         PrimitiveLiteral::Double(v) => Some(v.0),
         _ => None,
     }
-}
-
-fn is_float(value: &PrimitiveLiteral) -> bool {
-    matches!(
-        value,
-        PrimitiveLiteral::Float(_) | PrimitiveLiteral::Double(_)
-    )
-}
-
-fn is_float_zero(value: &PrimitiveLiteral) -> bool {
-    float(value) == Some(0.0)
 }

@@ -1,10 +1,20 @@
 //! The files of a snapshot, in the compact form that planning reads and the cache keeps.
 
+mod bounds;
+mod bytes;
+mod manifest;
+mod packed;
+
 use std::mem::{size_of, size_of_val};
 use std::sync::Arc;
 
 use iceberg::spec::{FieldSummary, Literal, ManifestContentType, PrimitiveLiteral, Struct};
 use landfast_sites::FileId;
+
+pub use bounds::{Bounds, Width};
+pub(crate) use manifest::{Count, FileRow, FilesBuilder, Side};
+pub use manifest::{ManifestColumn, ManifestFiles, WantedColumn};
+pub use packed::{Packed, Sparse};
 
 /// What a manifest list says of one manifest: enough to leave it out without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,54 +129,32 @@ pub struct SnapshotFiles {
 }
 
 impl SnapshotFiles {
-    /// All files.
-    pub fn files(&self) -> impl Iterator<Item = &DataFile> {
+    /// All files, with the metrics of the wanted columns (ascending by field id).
+    pub fn files(&self, wanted: &[WantedColumn]) -> impl Iterator<Item = DataFile> {
         self.manifests
             .iter()
-            .flat_map(|manifest| manifest.files.iter())
+            .flat_map(move |manifest| (0..manifest.len()).map(|at| manifest.file(at, wanted)))
     }
 
     /// How many files there are.
     pub fn count(&self) -> usize {
-        self.manifests
-            .iter()
-            .map(|manifest| manifest.files.len())
-            .sum()
+        self.manifests.iter().map(|manifest| manifest.len()).sum()
     }
 
     /// The files' bytes, summed.
     pub fn bytes(&self) -> u64 {
-        self.files()
-            .map(|file| file.id.size.unwrap_or_default())
+        self.manifests
+            .iter()
+            .map(|manifest| manifest.bytes_total())
             .sum()
     }
 
     /// The files' rows, summed.
     pub fn rows(&self) -> u64 {
-        self.files().map(|file| file.rows).sum()
-    }
-}
-
-/// The live files of one manifest. Immutable, and shared between queries by the cache.
-#[derive(Debug, Clone)]
-pub struct ManifestFiles {
-    /// The manifest itself.
-    pub id: FileId,
-    /// The partition spec that all the files have.
-    pub spec_id: i32,
-    /// The live files, in the manifest's order.
-    pub files: Vec<DataFile>,
-}
-
-impl ManifestFiles {
-    /// A manifest of these live files.
-    pub fn new(id: FileId, spec_id: i32, files: Vec<DataFile>) -> Self {
-        Self { id, spec_id, files }
-    }
-
-    /// What this holds in memory, in bytes.
-    pub fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.files.iter().map(DataFile::heap_bytes).sum::<usize>()
+        self.manifests
+            .iter()
+            .map(|manifest| manifest.rows_total())
+            .sum()
     }
 }
 
@@ -231,8 +219,8 @@ impl DataFile {
 
 /// What a manifest records of one column of one file.
 ///
-/// Bounds are of the type that the column had when the manifest was written: a consumer promotes them (int to long,
-/// float to double, a decimal's precision) before it compares.
+/// Bounds are of the type that the consumer named, which is the column's today: what was written before a promotion is
+/// promoted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnMetrics {
     /// The column's field id.
