@@ -11,6 +11,7 @@ mod explain;
 mod functions;
 mod information_schema;
 mod logical;
+mod metadata_tables;
 mod names;
 mod parameters;
 mod planned;

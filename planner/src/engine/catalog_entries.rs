@@ -7,7 +7,7 @@ use landfast_catalog::{ListingWarning, TableName};
 use landfast_sites::ReadLog;
 
 use super::conform::statement_schema;
-use super::tables::{Resolving, SYSTEM_SCHEMA};
+use super::tables::{ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
 use super::{Engine, information_schema};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
@@ -157,6 +157,7 @@ impl Engine {
             settings,
             pins: &[],
             log: &log,
+            resolved: &ResolvedSnapshots::default(),
         };
         let resolved = self.resolve(std::slice::from_ref(named), how).await?;
         match resolved.first() {

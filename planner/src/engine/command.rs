@@ -8,7 +8,7 @@ use landfast_catalog::{CatalogError, CatalogErrorKind, CatalogName, SchemaName, 
 use landfast_sites::{CanonicalUri, ReadLog};
 
 use super::show::joined;
-use super::tables::Resolving;
+use super::tables::{ResolvedSnapshots, Resolving};
 use super::target::idents;
 use super::{Engine, SYSTEM_CATALOG};
 use crate::settings::SessionSettings;
@@ -180,6 +180,7 @@ impl Engine {
             settings,
             pins: &[],
             log: &log,
+            resolved: &ResolvedSnapshots::default(),
         };
         let name = match self.table_named(written, how).await {
             Ok(name) => name,

@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
 
 use super::conform::statement_schema;
 use super::parameters;
-use super::tables::{Named, Resolved, Resolving};
+use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
 use super::{Engine, session};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
@@ -134,6 +134,7 @@ impl Engine {
                     settings,
                     pins: &[],
                     log: &log,
+                    resolved: &ResolvedSnapshots::default(),
                 },
             )
             .await?;

@@ -18,7 +18,7 @@ use landfast_sites::{ReadLog, Sites};
 use super::conform::conform;
 use super::explain::Analysis;
 use super::receipt::{Receipt, TableReceipt};
-use super::tables::Resolving;
+use super::tables::{ResolvedSnapshots, Resolving};
 use super::{Engine, PlanRequest, parameters, session};
 use crate::placement::PlacementPolicy;
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
@@ -209,6 +209,7 @@ impl Engine {
             settings: request.settings,
             pins: request.pins,
             log: &log,
+            resolved: &ResolvedSnapshots::default(),
         };
         let bound = self.bind(query, how).await?;
         let state = session::for_query(&self.template, request.settings);
@@ -238,6 +239,7 @@ impl Engine {
             .filter_map(|table| table.snapshot().cloned())
             .collect();
         tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
+        tables.dedup_by(|a, b| a.name == b.name && a.as_of == b.as_of);
         let logical = self.logical(state, &bound, providers, request.statement.parameters)?;
         let values = parameters::bound(request.parameters, &logical.parameters)?;
         let plan = if logical.parameters.is_empty() {

@@ -9,9 +9,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
 use futures::future::try_join_all;
-use landfast_catalog::{CatalogName, Pin, TableName, TableSnapshot};
+use landfast_catalog::{AsOf, CatalogName, Pin, TableName, TableSnapshot};
 use landfast_sites::ReadLog;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
+use super::metadata_tables::MetadataTable;
 use super::target::Target;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::scan::{LakeTable, ScanContext};
@@ -45,6 +48,8 @@ pub(super) struct Named {
 pub(super) enum Source {
     /// A pinned snapshot.
     Lake(Arc<TableSnapshot>),
+    /// A table about a pinned snapshot.
+    Metadata(MetadataTable, Arc<TableSnapshot>),
     /// A table of `landfast.system`.
     System,
     /// A table of an `information_schema`; of one catalog, or of all for Landfast's own.
@@ -57,6 +62,21 @@ pub(super) struct Resolving<'a> {
     pub(super) settings: &'a SessionSettings,
     pub(super) pins: &'a [Pin],
     pub(super) log: &'a ReadLog,
+    pub(super) resolved: &'a ResolvedSnapshots,
+}
+
+/// The snapshots that a statement has resolved so far.
+#[derive(Debug, Default)]
+pub(super) struct ResolvedSnapshots(Mutex<BTreeMap<(TableName, AsOf), SnapshotCell>>);
+
+/// A snapshot, once somebody has resolved it.
+type SnapshotCell = Arc<OnceCell<Arc<TableSnapshot>>>;
+
+impl ResolvedSnapshots {
+    fn cell(&self, name: &TableName, as_of: &AsOf) -> SnapshotCell {
+        let mut all = self.0.lock();
+        Arc::clone(all.entry((name.clone(), as_of.clone())).or_default())
+    }
 }
 
 impl Engine {
@@ -126,26 +146,34 @@ impl Engine {
             });
         }
         let snapshot = self.snapshot(target, how).await?;
-        let schema = arrow_schema(snapshot.schema())?;
+        let (schema, source) = match target.metadata {
+            None => (arrow_schema(snapshot.schema())?, Source::Lake(snapshot)),
+            Some(table) => (table.schema(&snapshot)?, Source::Metadata(table, snapshot)),
+        };
         Ok(Resolved {
             name: name.clone(),
             schema,
-            source: Source::Lake(snapshot),
+            source,
         })
     }
 
-    /// The snapshot of a table that the pins hold; without pins, the one that it stands at.
+    /// The snapshot of a table that the pins hold; without pins, the one that it stands at. A statement resolves it once,
+    /// in however many ways it names it.
     async fn snapshot(&self, target: &Target, how: Resolving<'_>) -> Result<Arc<TableSnapshot>> {
-        let same = |pin: &&Pin| pin.table == target.name && pin.as_of == target.as_of;
-        if let Some(pin) = how.pins.iter().find(same) {
-            return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
-        }
-        let (reading, as_of) = (how.settings.reading(), &target.as_of);
-        let resolved = self
-            .namespace
-            .resolve_as_of(&target.name, as_of, reading, how.log)
-            .await;
-        resolved.map_err(|error| target.blame(error.into(), how.settings))
+        let cell = how.resolved.cell(&target.name, &target.as_of);
+        let found = cell.get_or_try_init(|| async {
+            let same = |pin: &&Pin| pin.table == target.name && pin.as_of == target.as_of;
+            if let Some(pin) = how.pins.iter().find(same) {
+                return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
+            }
+            let (reading, as_of) = (how.settings.reading(), &target.as_of);
+            let resolved = self
+                .namespace
+                .resolve_as_of(&target.name, as_of, reading, how.log)
+                .await;
+            resolved.map_err(|error| target.blame(error.into(), how.settings))
+        });
+        Ok(Arc::clone(found.await?))
     }
 
     /// A table that can be scanned.
@@ -165,6 +193,9 @@ impl Engine {
                     listing,
                     Arc::clone(context),
                 )?))
+            }
+            Source::Metadata(of, snapshot) => {
+                of.provider(&self.namespace, snapshot, &context.log).await
             }
             Source::System => {
                 let Some(system) = self.system_tables() else {
@@ -196,7 +227,7 @@ impl Resolved {
 
     pub(super) fn snapshot(&self) -> Option<&Arc<TableSnapshot>> {
         match &self.source {
-            Source::Lake(snapshot) => Some(snapshot),
+            Source::Lake(snapshot) | Source::Metadata(_, snapshot) => Some(snapshot),
             Source::System | Source::Information(_) => None,
         }
     }

@@ -1,11 +1,12 @@
 //! Which version of which table a name means.
 //!
-//! A version stands in a clause, in the name itself (`"orders@audit"`, for tools that can only write names) or in the
-//! session's settings, in this order. A real table whose name has a `@` is found before anything is read into it.
+//! A name may also mean a table about the table (`"orders$files"`). A version stands in a clause, in the name itself (`"orders@audit"`, for tools that can only write names) or in the
+//! session's settings, in this order. A real table whose name has a `@` or a `$` is found before anything is read into it.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
 
+use super::metadata_tables::MetadataTable;
 use super::tables::{Resolving, SYSTEM_SCHEMA};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::error::{Position, nearest};
@@ -20,11 +21,22 @@ use crate::{PlannerError, Result};
 pub(super) struct Target {
     pub(super) name: TableName,
     pub(super) as_of: AsOf,
+    /// What is read of the table, if not its rows.
+    pub(super) metadata: Option<MetadataTable>,
     /// Whether the version is the session's, and not the statement's.
     by_setting: bool,
 }
 
 impl Target {
+    fn current(name: TableName, metadata: Option<MetadataTable>) -> Self {
+        Self {
+            name,
+            as_of: AsOf::Current,
+            metadata,
+            by_setting: false,
+        }
+    }
+
     /// An error in finding the version says who asked for it, if the statement doesn't show it.
     pub(super) fn blame(&self, error: PlannerError, settings: &SessionSettings) -> PlannerError {
         match settings.show("landfast.as_of") {
@@ -43,10 +55,19 @@ struct Written {
     table: Ident,
 }
 
+/// What follows a table's name within a name.
+#[derive(Debug, Clone)]
+enum Suffix {
+    /// `@` and a version.
+    Version(Version),
+    /// `$` and a table about the table.
+    Metadata(MetadataTable),
+}
+
 /// What a name was found to mean.
 enum Found {
-    /// A table of a catalog.
-    Lake(TableName),
+    /// A table of a catalog, and what its name asks for beyond it.
+    Lake(TableName, Option<Suffix>),
     /// A table that Landfast has about itself or a catalog; it has no versions.
     Own(TableName),
 }
@@ -68,42 +89,53 @@ impl Engine {
         how: Resolving<'_>,
     ) -> Result<(Target, String)> {
         let written = self.written(&named.name, how.settings)?;
-        let (found, in_name) = self.found(&written, how).await?;
-        let added = in_name.as_ref().map(|version| format!("@{version}"));
-        let (name, asked) = match (found, &named.version, in_name) {
-            (Found::Own(name), None, _) => {
-                let called = name.table.clone();
-                let target = Target {
-                    name,
-                    as_of: AsOf::Current,
-                    by_setting: false,
-                };
-                return Ok((target, called));
-            }
-            (Found::Own(name), Some(_), _) => {
+        let (name, suffix) = match self.found(&written, how).await? {
+            Found::Lake(name, suffix) => (name, suffix),
+            Found::Own(name) if named.version.is_some() => {
                 return Err(PlannerError::unsupported(format!(
                     "AS OF after {name} is not supported: it has no versions"
                 )));
             }
-            (Found::Lake(name), Some(_), Some(version)) => {
+            Found::Own(name) => {
+                let called = name.table.clone();
+                return Ok((Target::current(name, None), called));
+            }
+        };
+        let called = match &suffix {
+            None => name.table.clone(),
+            Some(Suffix::Version(version)) => format!("{}@{version}", name.table),
+            Some(Suffix::Metadata(table)) => format!("{}${}", name.table, table.name()),
+        };
+        let mut metadata = None;
+        let asked = match (suffix, &named.version) {
+            (Some(Suffix::Version(version)), Some(_)) => {
                 return Err(PlannerError::invalid(format!(
                     "{name} is asked for at two versions, {version} in its name and another after AS OF"
                 )));
             }
-            (Found::Lake(name), Some(version), None) => (name, Some(version.clone())),
-            (Found::Lake(name), None, in_name) => (name, in_name),
+            (Some(Suffix::Version(version)), None) => Some(version),
+            (Some(Suffix::Metadata(table)), asked) => {
+                metadata = Some(table);
+                if !table.of_a_snapshot() {
+                    if asked.is_some() {
+                        return Err(PlannerError::unsupported(format!(
+                            "AS OF after {called} is not supported: it tells of all versions"
+                        )));
+                    }
+                    return Ok((Target::current(name, metadata), called));
+                }
+                asked.clone()
+            }
+            (None, asked) => asked.clone(),
         };
         let by_setting = asked.is_none() && how.settings.as_of.is_some();
         let version = asked.as_ref().or(how.settings.as_of.as_ref());
-        let zone = &how.settings.time_zone;
-        let called = format!("{}{}", name.table, added.unwrap_or_default());
         let mut target = Target {
-            name,
-            as_of: AsOf::Current,
             by_setting,
+            ..Target::current(name, metadata)
         };
         if let Some(version) = version {
-            let as_of = version.as_of(zone);
+            let as_of = version.as_of(&how.settings.time_zone);
             target.as_of = as_of.map_err(|error| target.blame(error, how.settings))?;
         }
         Ok((target, called))
@@ -134,44 +166,37 @@ impl Engine {
         })
     }
 
-    /// The table that a name means, and the version that its name holds.
-    async fn found(
-        &self,
-        written: &Written,
-        how: Resolving<'_>,
-    ) -> Result<(Found, Option<Version>)> {
+    /// The table that a name means, and what its name asks for beyond it.
+    async fn found(&self, written: &Written, how: Resolving<'_>) -> Result<Found> {
         let split = split(&written.table);
         if let Some(name) = pinned(how.pins, written, &written.table) {
-            return Ok((Found::Lake(name), None));
+            return Ok(Found::Lake(name, None));
         }
-        if let Some((table, version)) = &split
+        if let Some((table, Ok(suffix))) = &split
             && let Some(name) = pinned(how.pins, written, table)
         {
-            return Ok((Found::Lake(name), Some(version.clone())));
+            return Ok(Found::Lake(name, Some(suffix.clone())));
         }
         let (catalog, schema) = match self.scope(written).await? {
-            Scope::Own(name) => return Ok((Found::Own(name), None)),
+            Scope::Own(name) => return Ok(Found::Own(name)),
             Scope::Schema(catalog, schema) => (catalog, schema),
         };
-        let Some((table, version)) = split else {
+        let Some((table, suffix)) = split else {
             let table = self.names.table(&catalog, &schema, &written.table).await?;
-            return Ok((Found::Lake(TableName::new(catalog, schema, table)?), None));
+            return Ok(Found::Lake(TableName::new(catalog, schema, table)?, None));
         };
         let real = self
             .names
             .table_listed(&catalog, &schema, &written.table)
             .await?;
-        let (table, version) = match real {
+        let (table, suffix) = match real {
             Some(table) => (table, None),
             None => (
                 self.names.table(&catalog, &schema, &table).await?,
-                Some(version),
+                Some(suffix?),
             ),
         };
-        Ok((
-            Found::Lake(TableName::new(catalog, schema, table)?),
-            version,
-        ))
+        Ok(Found::Lake(TableName::new(catalog, schema, table)?, suffix))
     }
 
     /// Where a name's table is looked for; the table at once where it is one of Landfast's own.
@@ -283,23 +308,36 @@ enum Scope {
     Schema(CatalogName, SchemaName),
 }
 
-/// The table and the version that a name such as `orders@audit` or `orders@123` would mean.
-fn split(written: &Ident) -> Option<(Ident, Version)> {
-    let (table, version) = written.value.rsplit_once('@')?;
-    if table.is_empty() || version.is_empty() {
+/// The table that a name such as `orders@audit`, `orders@123` or `orders$files` would mean, and what of it.
+fn split(written: &Ident) -> Option<(Ident, Result<Suffix>)> {
+    let at = written.value.rfind(['@', '$'])?;
+    let (table, suffix) = (&written.value[..at], &written.value[at + 1..]);
+    if table.is_empty() || suffix.is_empty() {
         return None;
     }
-    let digits = version.bytes().all(|byte| byte.is_ascii_digit());
-    let version = match version.parse() {
-        Ok(id) if digits => Version::Snapshot(id),
-        _ => Version::Ref(version.to_string()),
+    let meaning = if written.value[at..].starts_with('$') {
+        let known = MetadataTable::named(suffix).map(Suffix::Metadata);
+        known.ok_or_else(|| {
+            let near = nearest(suffix, MetadataTable::names());
+            PlannerError::not_found(
+                format!("there is no table {}", written.value),
+                near.iter().map(|near| format!("{table}${near}")).collect(),
+            )
+            .at(place(written.span))
+        })
+    } else {
+        let digits = suffix.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(Suffix::Version(match suffix.parse() {
+            Ok(id) if digits => Version::Snapshot(id),
+            _ => Version::Ref(suffix.to_string()),
+        }))
     };
     let table = Ident {
         value: table.to_string(),
         quote_style: written.quote_style,
         span: written.span,
     };
-    Some((table, version))
+    Some((table, meaning))
 }
 
 /// The one table among those pinned that a name fits, whichever its versions are.

@@ -5,6 +5,7 @@ mod explains;
 mod history;
 mod lake;
 mod listings;
+mod metadata_tables;
 mod named;
 mod prepared;
 mod queries;
