@@ -7,7 +7,7 @@ use landfast_catalog::{ListingWarning, TableName};
 use landfast_sites::ReadLog;
 
 use super::conform::statement_schema;
-use super::tables::{ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
+use super::tables::{Resolved, ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
 use super::{Engine, information_schema};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
@@ -142,16 +142,16 @@ impl Engine {
             name,
             version: None,
         };
-        let schema = self.named_table_schema(&named, &self.defaults).await?;
-        Ok(statement_schema(&schema))
+        let table = self.named_table(&named, &self.defaults).await?;
+        Ok(statement_schema(&table.schema))
     }
 
-    /// The columns of a table as a statement names it, with what the table says of them.
-    pub(super) async fn named_table_schema(
+    /// A table as a statement names it.
+    pub(super) async fn named_table(
         &self,
         named: &NamedTable,
         settings: &SessionSettings,
-    ) -> Result<SchemaRef> {
+    ) -> Result<Arc<Resolved>> {
         let log = ReadLog::new();
         let how = Resolving {
             settings,
@@ -161,7 +161,7 @@ impl Engine {
         };
         let resolved = self.resolve(std::slice::from_ref(named), how).await?;
         match resolved.first() {
-            Some(named) => Ok(Arc::clone(&named.table.schema)),
+            Some(named) => Ok(Arc::clone(&named.table)),
             None => {
                 Err(super::no_such("table", &named.name.to_string(), Vec::new())
                     .at(named.position()))

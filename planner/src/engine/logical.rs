@@ -1,6 +1,6 @@
 //! From a query's text to a logical plan, its parameters' types and the one schema of its statement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -44,6 +44,8 @@ pub(super) struct Bound {
     /// The name under which the bound query asks for each table, as the engine has it.
     references: Vec<TableReference>,
     tables: Vec<Named>,
+    /// Positions in `tables` of those whose metadata columns are named.
+    extended: BTreeSet<usize>,
 }
 
 impl Bound {
@@ -56,6 +58,12 @@ impl Bound {
             }
         }
         seen
+    }
+
+    /// Whether the query names metadata columns of a table.
+    pub(super) fn is_extended(&self, table: &Arc<Resolved>) -> bool {
+        let mut extended = self.extended.iter().filter_map(|at| self.tables.get(*at));
+        extended.any(|named| Arc::ptr_eq(&named.table, table))
     }
 
     /// The same tables with other providers behind them, one for each of [`Self::distinct`].
@@ -106,16 +114,32 @@ impl Engine {
                     full,
                     stands_as: (own != named.called).then_some(own),
                     schema: Arc::clone(&named.table.schema),
+                    metadata_columns: named.table.metadata_columns(),
+                    unreadable: named.table.unreadable(),
                 },
             );
         }
-        let mut query = query.clone();
-        let unknown = bind::bind(&mut query, &known)?;
+        let written = query;
+        let mut query = written.clone();
+        let (mut unknown, named) = bind::bind(&mut query, &known)?;
+        let mut extended = BTreeSet::new();
+        if !named.is_empty() {
+            // However a table is written, the engine sees it once.
+            let same = |at: &usize| {
+                let other = |named: &usize| Arc::ptr_eq(&tables[*named].table, &tables[*at].table);
+                named.iter().any(other)
+            };
+            extended = (0..tables.len()).filter(same).collect();
+            known.extend(extended.clone());
+            query = written.clone();
+            (unknown, _) = bind::bind(&mut query, &known)?;
+        }
         Ok(Bound {
             query,
             unknown,
             references,
             tables,
+            extended,
         })
     }
 
@@ -138,7 +162,10 @@ impl Engine {
                 },
             )
             .await?;
-        let providers = bound.tables.iter().map(|named| named.table.empty());
+        let providers = bound.tables.iter().map(|named| {
+            let extended = bound.is_extended(&named.table);
+            named.table.empty(extended)
+        });
         let providers = providers.collect();
         self.logical(
             session::for_query(&self.template, settings),

@@ -230,7 +230,7 @@ impl Engine {
         let made = try_join_all(
             distinct
                 .iter()
-                .map(|table| self.provider(table, request.asker, &scan)),
+                .map(|table| self.provider(table, bound.is_extended(table), request.asker, &scan)),
         )
         .await?;
         let providers = bound.providers(&made);

@@ -33,39 +33,45 @@ pub(super) fn schema(show: &Show) -> SchemaRef {
 
 impl Engine {
     pub(super) async fn show(&self, show: &Show, request: &PlanRequest<'_>) -> Result<RecordBatch> {
-        let rows = match show {
-            Show::Catalogs(like) => self
-                .catalogs()
-                .into_iter()
-                .filter(|name| like.matches(name))
-                .map(|name| vec![name])
-                .collect(),
-            Show::Schemas { within, like } => {
-                self.schema_rows(within.as_ref(), like, request).await?
-            }
-            Show::Tables { within, like } => {
-                self.table_rows(within.as_ref(), like, request).await?
-            }
-            Show::Columns {
-                table,
-                version,
-                like,
-            } => {
-                let named = NamedTable {
-                    name: table.clone(),
-                    version: version.clone(),
-                };
-                let schema = self.named_table_schema(&named, request.settings).await?;
-                columns(&schema, like)
-            }
-            Show::ColumnsOf(query) => {
-                let described = self
-                    .describe_query(query, request.statement.parameters, request.settings)
-                    .await?;
-                columns(&described.schema, &Like::default())
-            }
-            Show::Settings(key) => setting_rows(key.as_deref(), request.settings)?,
-        };
+        let rows =
+            match show {
+                Show::Catalogs(like) => self
+                    .catalogs()
+                    .into_iter()
+                    .filter(|name| like.matches(name))
+                    .map(|name| vec![name])
+                    .collect(),
+                Show::Schemas { within, like } => {
+                    self.schema_rows(within.as_ref(), like, request).await?
+                }
+                Show::Tables { within, like } => {
+                    self.table_rows(within.as_ref(), like, request).await?
+                }
+                Show::Columns {
+                    table,
+                    version,
+                    like,
+                } => {
+                    let named = NamedTable {
+                        name: table.clone(),
+                        version: version.clone(),
+                    };
+                    let table = self.named_table(&named, request.settings).await?;
+                    let mut rows = columns(&table.schema, like);
+                    let unreadable = table.unreadable().into_iter();
+                    rows.extend(unreadable.filter(|(name, _)| like.matches(name)).map(
+                        |(name, of)| vec![name, format!("{of} (can't be read)"), "YES".to_string()],
+                    ));
+                    rows
+                }
+                Show::ColumnsOf(query) => {
+                    let described = self
+                        .describe_query(query, request.statement.parameters, request.settings)
+                        .await?;
+                    columns(&described.schema, &Like::default())
+                }
+                Show::Settings(key) => setting_rows(key.as_deref(), request.settings)?,
+            };
         let schema = schema(show);
         let columns: Vec<ArrayRef> = (0..schema.fields().len())
             .map(|at| -> ArrayRef {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
@@ -17,11 +17,11 @@ use tokio::sync::OnceCell;
 use super::metadata_tables::MetadataTable;
 use super::target::Target;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
-use crate::scan::{LakeTable, ScanContext};
+use crate::scan::{LakeTable, METADATA_COLUMNS, ScanContext, with_metadata_columns};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
 use crate::types::arrow_schema;
-use crate::{Asker, Result};
+use crate::{Asker, PlannerError, Result};
 
 /// The schema of Landfast's own tables.
 pub(super) const SYSTEM_SCHEMA: &str = "system";
@@ -180,10 +180,15 @@ impl Engine {
     pub(super) async fn provider(
         &self,
         table: &Resolved,
+        extended: bool,
         asker: &Asker,
         context: &Arc<ScanContext>,
     ) -> Result<Arc<dyn TableProvider>> {
         match &table.source {
+            Source::Lake(snapshot) if extended => Err(PlannerError::unsupported(format!(
+                "metadata columns of {} are not supported yet",
+                snapshot.name
+            ))),
             Source::Lake(snapshot) => {
                 let listing = self.namespace.manifests(snapshot, &context.log).await?;
                 let (snapshot, namespace) = (Arc::clone(snapshot), Arc::clone(&self.namespace));
@@ -221,8 +226,32 @@ impl Engine {
 
 impl Resolved {
     /// A table of the right columns without rows, for finding out what a statement gives.
-    pub(super) fn empty(&self) -> Arc<dyn TableProvider> {
-        Arc::new(EmptyTable::new(Arc::clone(&self.schema)))
+    pub(super) fn empty(&self, extended: bool) -> Arc<dyn TableProvider> {
+        let schema = match extended {
+            true => with_metadata_columns(&self.schema),
+            false => Arc::clone(&self.schema),
+        };
+        Arc::new(EmptyTable::new(schema))
+    }
+
+    /// The columns that a table of the lake has beside its own, for who names them.
+    pub(super) fn metadata_columns(&self) -> Vec<FieldRef> {
+        match self.source {
+            Source::Lake(_) => METADATA_COLUMNS.to_vec(),
+            Source::Metadata(..) | Source::System | Source::Information(_) => Vec::new(),
+        }
+    }
+
+    /// Columns that can't be read, with their types.
+    pub(super) fn unreadable(&self) -> Vec<(String, String)> {
+        match &self.source {
+            Source::Lake(snapshot) => snapshot
+                .unreadable
+                .iter()
+                .map(|column| (column.name.clone(), column.type_name.clone()))
+                .collect(),
+            Source::Metadata(..) | Source::System | Source::Information(_) => Vec::new(),
+        }
     }
 
     pub(super) fn snapshot(&self) -> Option<&Arc<TableSnapshot>> {

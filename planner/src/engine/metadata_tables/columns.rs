@@ -40,7 +40,7 @@ fn names() -> Option<MapFieldNames> {
     })
 }
 
-/// Maps of field ids to numbers; an empty one is null, as a file that records nothing has it.
+/// Maps of field ids to numbers.
 pub(super) fn counts<'a>(maps: impl Iterator<Item = &'a [(i32, u64)]>) -> Result<ArrayRef> {
     let mut builder = MapBuilder::new(names(), Int32Builder::new(), Int64Builder::new());
     for map in maps {
@@ -48,22 +48,20 @@ pub(super) fn counts<'a>(maps: impl Iterator<Item = &'a [(i32, u64)]>) -> Result
             builder.keys().append_value(*id);
             builder.values().append_value(number(*count)?);
         }
-        builder.append(!map.is_empty())?;
+        builder.append(true)?;
     }
     Ok(Arc::new(builder.finish()))
 }
 
 /// Maps of field ids to texts.
-pub(super) fn texts_by_id(
-    maps: impl Iterator<Item = Option<Vec<(i32, String)>>>,
-) -> Result<ArrayRef> {
+pub(super) fn texts_by_id(maps: impl Iterator<Item = Vec<(i32, String)>>) -> Result<ArrayRef> {
     let mut builder = MapBuilder::new(names(), Int32Builder::new(), StringBuilder::new());
     for map in maps {
-        for (id, text) in map.iter().flatten() {
-            builder.keys().append_value(*id);
+        for (id, text) in map {
+            builder.keys().append_value(id);
             builder.values().append_value(text);
         }
-        builder.append(map.is_some())?;
+        builder.append(true)?;
     }
     Ok(Arc::new(builder.finish()))
 }

@@ -1,11 +1,11 @@
 //! What a table's metadata holds: snapshots, history, refs, properties and the log of metadata files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use iceberg::spec::{SnapshotRef, SnapshotRetention};
+use iceberg::spec::{NullOrder, SnapshotRef, SnapshotRetention, SortDirection, Transform};
 use landfast_catalog::TableSnapshot;
 
 use super::MetadataTable;
@@ -66,7 +66,8 @@ pub(super) fn rows(of: MetadataTable, table: &TableSnapshot) -> Result<RecordBat
     Ok(RecordBatch::try_new(schema(of), columns)?)
 }
 
-fn snapshots(table: &TableSnapshot) -> Result<Vec<ArrayRef>> {
+/// All snapshots, the oldest first.
+pub(super) fn snapshots_in_order(table: &TableSnapshot) -> Vec<&SnapshotRef> {
     let mut all: Vec<&SnapshotRef> = table.metadata.snapshots().collect();
     all.sort_by_key(|snapshot| {
         (
@@ -75,6 +76,11 @@ fn snapshots(table: &TableSnapshot) -> Result<Vec<ArrayRef>> {
             snapshot.snapshot_id(),
         )
     });
+    all
+}
+
+fn snapshots(table: &TableSnapshot) -> Result<Vec<ArrayRef>> {
+    let all = snapshots_in_order(table);
     let all = || all.iter();
     let summaries = all().map(|snapshot| {
         let more = &snapshot.summary().additional_properties;
@@ -185,13 +191,83 @@ fn metadata_log(table: &TableSnapshot) -> Vec<ArrayRef> {
     ]
 }
 
+/// The properties, and beside them what other engines show as such.
 fn properties(table: &TableSnapshot) -> Vec<ArrayRef> {
-    let mut all: Vec<(&String, &String)> = table.metadata.properties().iter().collect();
-    all.sort();
+    let metadata = &table.metadata;
+    let mut all: BTreeMap<String, String> = metadata
+        .properties()
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let format = metadata.properties().get("write.format.default");
+    let current = metadata.current_snapshot_id().map(|id| id.to_string());
+    let mut derived = vec![
+        ("provider", "iceberg".to_owned()),
+        (
+            "format",
+            format!("iceberg/{}", format.map_or("parquet", String::as_str)),
+        ),
+        (
+            "format-version",
+            (metadata.format_version() as u8).to_string(),
+        ),
+        ("location", metadata.location().to_owned()),
+        (
+            "current-snapshot-id",
+            current.unwrap_or_else(|| "none".to_owned()),
+        ),
+    ];
+    if let Some(order) = sort_order(table) {
+        derived.push(("sort-order", order));
+    }
+    let schema = metadata.current_schema();
+    let mut keys: Vec<&str> = schema
+        .identifier_field_ids()
+        .filter_map(|id| schema.name_by_field_id(id))
+        .collect();
+    keys.sort_unstable();
+    if !keys.is_empty() {
+        derived.push(("identifier-fields", format!("[{}]", keys.join(","))));
+    }
+    all.extend(
+        derived
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value)),
+    );
     vec![
-        texts(all.iter().map(|(key, _)| Some(key.as_str()))),
-        texts(all.iter().map(|(_, value)| Some(value.as_str()))),
+        texts(all.keys().map(|key| Some(key.as_str()))),
+        texts(all.values().map(|value| Some(value.as_str()))),
     ]
+}
+
+/// How new files are sorted; none where they are not.
+fn sort_order(table: &TableSnapshot) -> Option<String> {
+    let metadata = &table.metadata;
+    let schema = metadata.current_schema();
+    let fields = metadata.default_sort_order().fields.iter().map(|field| {
+        let name = schema.name_by_field_id(field.source_id).unwrap_or("?");
+        let expression = match field.transform {
+            Transform::Identity => name.to_owned(),
+            Transform::Bucket(buckets) => format!("bucket({buckets}, {name})"),
+            Transform::Truncate(width) => format!("truncate({name}, {width})"),
+            Transform::Year => format!("years({name})"),
+            Transform::Month => format!("months({name})"),
+            Transform::Day => format!("days({name})"),
+            Transform::Hour => format!("hours({name})"),
+            other => format!("{other}({name})"),
+        };
+        let direction = match field.direction {
+            SortDirection::Ascending => "ASC",
+            SortDirection::Descending => "DESC",
+        };
+        let nulls = match field.null_order {
+            NullOrder::First => "NULLS FIRST",
+            NullOrder::Last => "NULLS LAST",
+        };
+        format!("{expression} {direction} {nulls}")
+    });
+    let fields: Vec<String> = fields.collect();
+    (!fields.is_empty()).then(|| fields.join(", "))
 }
 
 fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {

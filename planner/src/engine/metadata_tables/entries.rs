@@ -191,13 +191,15 @@ impl EntryRows {
     }
 
     /// Bounds as people read them; those of columns that are gone are left out.
-    fn bounds(&self, bounds: &[(i32, Box<[u8]>)]) -> Option<Vec<(i32, String)>> {
+    fn bounds(&self, bounds: &[(i32, Box<[u8]>)]) -> Vec<(i32, String)> {
         let text = |id: i32, bytes: &[u8]| {
             let of = primitive(self.table.field_by_id(id)?)?;
             Some((id, human(&decode_bound(bytes, of)?, of)?))
         };
-        let known = bounds.iter().filter_map(|(id, bytes)| text(*id, bytes));
-        (!bounds.is_empty()).then(|| known.collect())
+        bounds
+            .iter()
+            .filter_map(|(id, bytes)| text(*id, bytes))
+            .collect()
     }
 
     /// What is recorded of each column, by its full name, as one JSON object.

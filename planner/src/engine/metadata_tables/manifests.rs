@@ -1,4 +1,4 @@
-//! `$manifests`: a snapshot's manifests as its manifest list tells of them.
+//! `$manifests` and `$all_manifests`: manifests as manifest lists tell of them.
 
 use std::sync::Arc;
 
@@ -23,75 +23,136 @@ fn summary_fields() -> Fields {
     ])
 }
 
-/// Its columns.
+/// The columns of `$manifests`.
 pub(super) fn schema() -> SchemaRef {
-    let field = |name: &str, of: DataType| Field::new(name, of, true);
-    Arc::new(Schema::new(vec![
-        field("content", DataType::Int32),
-        field("path", DataType::Utf8),
-        field("length", DataType::Int64),
-        field("partition_spec_id", DataType::Int32),
-        field("added_snapshot_id", DataType::Int64),
-        field("added_data_files_count", DataType::Int32),
-        field("added_rows_count", DataType::Int64),
-        field("existing_data_files_count", DataType::Int32),
-        field("existing_rows_count", DataType::Int64),
-        field("deleted_data_files_count", DataType::Int32),
-        field("deleted_rows_count", DataType::Int64),
-        field(
-            "partition_summaries",
-            list_type(DataType::Struct(summary_fields())),
-        ),
-    ]))
+    fields(&[
+        ("added_data_files_count", DataType::Int32),
+        ("added_rows_count", DataType::Int64),
+        ("existing_data_files_count", DataType::Int32),
+        ("existing_rows_count", DataType::Int64),
+        ("deleted_data_files_count", DataType::Int32),
+        ("deleted_rows_count", DataType::Int64),
+        ("partition_summaries", summaries_type()),
+    ])
 }
 
-/// Its rows, in the order given.
-pub(super) fn rows(table: &TableSnapshot, manifests: &[&ManifestSummary]) -> Result<RecordBatch> {
-    let ints = |of: &dyn Fn(&ManifestSummary) -> Option<i32>| -> ArrayRef {
-        Arc::new(manifests.iter().map(|m| of(m)).collect::<Int32Array>())
-    };
+/// The columns of `$all_manifests`.
+pub(super) fn schema_of_all() -> SchemaRef {
+    fields(&[
+        ("added_data_files_count", DataType::Int32),
+        ("existing_data_files_count", DataType::Int32),
+        ("deleted_data_files_count", DataType::Int32),
+        ("added_delete_files_count", DataType::Int32),
+        ("existing_delete_files_count", DataType::Int32),
+        ("deleted_delete_files_count", DataType::Int32),
+        ("partition_summaries", summaries_type()),
+        ("reference_snapshot_id", DataType::Int64),
+    ])
+}
+
+fn fields(more: &[(&str, DataType)]) -> SchemaRef {
+    let first = [
+        ("path", DataType::Utf8),
+        ("length", DataType::Int64),
+        ("partition_spec_id", DataType::Int32),
+        ("added_snapshot_id", DataType::Int64),
+    ];
+    let fields = first.iter().chain(more);
+    Arc::new(Schema::new(
+        fields
+            .map(|(name, of)| Field::new(*name, of.clone(), true))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+fn summaries_type() -> DataType {
+    list_type(DataType::Struct(summary_fields()))
+}
+
+/// A manifest, and a snapshot that has it.
+pub(super) type Referenced = (ManifestSummary, i64);
+
+/// The rows of one of the two tables, in the order given.
+pub(super) fn rows(
+    table: &TableSnapshot,
+    manifests: &[Referenced],
+    schema: SchemaRef,
+) -> Result<RecordBatch> {
+    let of_all = schema.column_with_name("reference_snapshot_id").is_some();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| column(table, manifests, field.name(), of_all))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+fn column(
+    table: &TableSnapshot,
+    manifests: &[Referenced],
+    name: &str,
+    of_all: bool,
+) -> Result<ArrayRef> {
+    let all = || manifests.iter().map(|(manifest, _)| manifest);
     let longs = |of: &dyn Fn(&ManifestSummary) -> Option<i64>| -> ArrayRef {
-        Arc::new(manifests.iter().map(|m| of(m)).collect::<Int64Array>())
-    };
-    let files = |of: fn(&ManifestCounts) -> Option<u32>| {
-        ints(&|manifest| of(&manifest.counts).and_then(|count| i32::try_from(count).ok()))
+        Arc::new(all().map(of).collect::<Int64Array>())
     };
     let rows = |of: fn(&ManifestCounts) -> Option<u64>| {
         longs(&|manifest| of(&manifest.counts).and_then(|count| i64::try_from(count).ok()))
     };
-    let lengths = manifests
-        .iter()
-        .map(|manifest| manifest.id.size.map(number).transpose())
-        .collect::<Result<Vec<_>>>()?;
-    let paths = manifests.iter().map(|m| Some(m.id.uri.as_str()));
-    let columns: Vec<ArrayRef> = vec![
-        ints(&|manifest| {
-            Some(match manifest.content {
-                ManifestContentType::Data => 0,
-                ManifestContentType::Deletes => 1,
-            })
-        }),
-        Arc::new(paths.collect::<StringArray>()),
-        Arc::new(Int64Array::from(lengths)),
-        ints(&|manifest| Some(manifest.spec_id)),
-        longs(&|manifest| Some(manifest.added_snapshot_id)),
-        files(|counts| counts.added_files),
-        rows(|counts| counts.added_rows),
-        files(|counts| counts.existing_files),
-        rows(|counts| counts.existing_rows),
-        files(|counts| counts.deleted_files),
-        rows(|counts| counts.deleted_rows),
-        summaries(table, manifests)?,
-    ];
-    Ok(RecordBatch::try_new(schema(), columns)?)
+    // `$manifests` counts whatever files a manifest has; `$all_manifests` has data and delete files apart.
+    let apart = match (of_all, name.contains("_delete_files_")) {
+        (false, _) => None,
+        (true, true) => Some(ManifestContentType::Deletes),
+        (true, false) => Some(ManifestContentType::Data),
+    };
+    let files = |of: fn(&ManifestCounts) -> Option<u32>| -> ArrayRef {
+        let counts = all().map(|manifest| match apart {
+            Some(content) if content != manifest.content => Some(0),
+            _ => of(&manifest.counts).and_then(|count| i32::try_from(count).ok()),
+        });
+        Arc::new(counts.collect::<Int32Array>())
+    };
+    Ok(match name {
+        "path" => Arc::new(
+            all()
+                .map(|manifest| Some(manifest.id.uri.as_str()))
+                .collect::<StringArray>(),
+        ),
+        "length" => {
+            let lengths = all().map(|manifest| manifest.id.size.map(number).transpose());
+            Arc::new(Int64Array::from(lengths.collect::<Result<Vec<_>>>()?))
+        }
+        "partition_spec_id" => Arc::new(
+            all()
+                .map(|manifest| Some(manifest.spec_id))
+                .collect::<Int32Array>(),
+        ),
+        "added_snapshot_id" => longs(&|manifest| Some(manifest.added_snapshot_id)),
+        "added_data_files_count" | "added_delete_files_count" => files(|counts| counts.added_files),
+        "existing_data_files_count" | "existing_delete_files_count" => {
+            files(|counts| counts.existing_files)
+        }
+        "deleted_data_files_count" | "deleted_delete_files_count" => {
+            files(|counts| counts.deleted_files)
+        }
+        "added_rows_count" => rows(|counts| counts.added_rows),
+        "existing_rows_count" => rows(|counts| counts.existing_rows),
+        "deleted_rows_count" => rows(|counts| counts.deleted_rows),
+        "reference_snapshot_id" => {
+            let ids = manifests.iter().map(|(_, snapshot)| Some(*snapshot));
+            Arc::new(ids.collect::<Int64Array>())
+        }
+        _ => summaries(table, manifests)?,
+    })
 }
 
-fn summaries(table: &TableSnapshot, manifests: &[&ManifestSummary]) -> Result<ArrayRef> {
+fn summaries(table: &TableSnapshot, manifests: &[Referenced]) -> Result<ArrayRef> {
     let fields = summary_fields();
     let element = Field::new("element", DataType::Struct(fields.clone()), true);
     let rows = StructBuilder::from_fields(fields, 0);
     let mut builder = ListBuilder::new(rows).with_field(element);
-    for manifest in manifests {
+    for (manifest, _) in manifests {
         for (at, summary) in manifest.partitions.iter().flatten().enumerate() {
             append(builder.values(), table, manifest.spec_id, at, summary)
                 .ok_or_else(|| PlannerError::internal("a partition summary has other columns"))?;

@@ -12,22 +12,29 @@ mod partitions;
 mod stream;
 mod values;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
-use landfast_catalog::{ManifestSummary, Namespace, TableSnapshot};
+use landfast_catalog::{Namespace, TableSnapshot};
 use landfast_sites::ReadLog;
 
 use crate::Result;
 use entries::EntryRows;
+use manifests::Referenced;
 use partitions::PartitionRows;
 use stream::{ManifestTable, Rows};
 
 /// One of the tables about a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum MetadataTable {
+    /// Every entry of every manifest that some snapshot has.
+    AllEntries,
+    /// Every snapshot's manifests.
+    AllManifests,
     /// Every entry of the snapshot's manifests, removed files too.
     Entries,
     /// The snapshot's data and delete files.
@@ -48,7 +55,9 @@ pub(super) enum MetadataTable {
     Snapshots,
 }
 
-const ALL: [MetadataTable; 9] = [
+const ALL: [MetadataTable; 11] = [
+    MetadataTable::AllEntries,
+    MetadataTable::AllManifests,
     MetadataTable::Entries,
     MetadataTable::Files,
     MetadataTable::History,
@@ -75,6 +84,8 @@ impl MetadataTable {
     /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::AllEntries => "all_entries",
+            Self::AllManifests => "all_manifests",
             Self::Entries => "entries",
             Self::Files => "files",
             Self::History => "history",
@@ -101,9 +112,10 @@ impl MetadataTable {
     /// A column of the table has a type that Arrow has not.
     pub(super) fn schema(self, table: &TableSnapshot) -> Result<SchemaRef> {
         Ok(match self {
-            Self::Entries => EntryRows::entries(table)?.schema(),
+            Self::AllEntries | Self::Entries => EntryRows::entries(table)?.schema(),
             Self::Files => EntryRows::files(table)?.schema(),
             Self::Partitions => PartitionRows::new(table)?.schema(),
+            Self::AllManifests => manifests::schema_of_all(),
             Self::Manifests => manifests::schema(),
             other => document::schema(other),
         })
@@ -120,38 +132,27 @@ impl MetadataTable {
         log: &ReadLog,
     ) -> Result<Arc<dyn TableProvider>> {
         let rows: Arc<dyn Rows> = match self {
-            Self::Entries => Arc::new(EntryRows::entries(table)?),
+            Self::AllEntries | Self::Entries => Arc::new(EntryRows::entries(table)?),
             Self::Files => Arc::new(EntryRows::files(table)?),
             Self::Partitions => Arc::new(PartitionRows::new(table)?),
-            Self::Manifests => {
-                let listing = namespace.manifests(table, log).await?;
-                let all: Vec<&ManifestSummary> = listing
-                    .manifests
-                    .iter()
-                    .chain(&listing.deletes)
-                    .chain(&listing.emptied)
-                    .collect();
-                let batch = manifests::rows(table, &all)?;
-                return Ok(Arc::new(MemTable::try_new(
-                    batch.schema(),
-                    vec![vec![batch]],
-                )?));
+            Self::AllManifests | Self::Manifests => {
+                let referenced = self.manifests(namespace, table, log).await?;
+                return one_batch(manifests::rows(table, &referenced, self.schema(table)?)?);
             }
-            other => {
-                let batch = document::rows(other, table)?;
-                return Ok(Arc::new(MemTable::try_new(
-                    batch.schema(),
-                    vec![vec![batch]],
-                )?));
+            Self::History
+            | Self::MetadataLogEntries
+            | Self::Properties
+            | Self::Refs
+            | Self::Snapshots => return one_batch(document::rows(self, table)?),
+        };
+        let mut seen = HashSet::new();
+        let mut manifests = Vec::new();
+        for (manifest, _) in self.manifests(namespace, table, log).await? {
+            // Most manifests are in many snapshots.
+            if seen.insert(manifest.id.uri.clone()) {
+                manifests.push(manifest);
             }
-        };
-        let listing = namespace.manifests(table, log).await?;
-        let kinds = match self {
-            Self::Partitions => vec![&listing.manifests],
-            Self::Files => vec![&listing.manifests, &listing.deletes],
-            _ => vec![&listing.manifests, &listing.deletes, &listing.emptied],
-        };
-        let manifests = kinds.into_iter().flatten().cloned().collect();
+        }
         Ok(Arc::new(ManifestTable {
             namespace: Arc::clone(namespace),
             table: Arc::clone(table),
@@ -160,4 +161,38 @@ impl MetadataTable {
             log: log.clone(),
         }))
     }
+
+    /// The manifests that the rows are made of, each with the snapshot that has it.
+    async fn manifests(
+        self,
+        namespace: &Arc<Namespace>,
+        table: &Arc<TableSnapshot>,
+        log: &ReadLog,
+    ) -> Result<Vec<Referenced>> {
+        let snapshots = match self {
+            Self::AllEntries | Self::AllManifests => document::snapshots_in_order(table),
+            _ => table.snapshot.iter().collect(),
+        };
+        let mut referenced = Vec::new();
+        for snapshot in snapshots {
+            let mut at = TableSnapshot::clone(table);
+            at.snapshot = Some(Arc::clone(snapshot));
+            let listing = namespace.manifests(&at, log).await?;
+            let kinds = match self {
+                Self::Partitions => vec![&listing.manifests],
+                Self::Files => vec![&listing.manifests, &listing.deletes],
+                _ => vec![&listing.manifests, &listing.deletes, &listing.emptied],
+            };
+            let manifests = kinds.into_iter().flatten().cloned();
+            referenced.extend(manifests.map(|manifest| (manifest, snapshot.snapshot_id())));
+        }
+        Ok(referenced)
+    }
+}
+
+fn one_batch(batch: RecordBatch) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(MemTable::try_new(
+        batch.schema(),
+        vec![vec![batch]],
+    )?))
 }

@@ -85,7 +85,8 @@ impl PartitionRows {
     pub(super) fn new(table: &TableSnapshot) -> Result<Self> {
         let partition = PartitionFields::new(table)?;
         let metadata = &table.metadata;
-        let spec = metadata.default_partition_spec();
+        let spec = metadata.partition_spec_by_id(table.default_spec_id);
+        let spec = spec.unwrap_or_else(|| metadata.default_partition_spec());
         let constant = |id: i32| {
             let mut fields = spec.fields().iter();
             fields.any(|field| field.source_id == id && field.transform == Transform::Identity)

@@ -44,7 +44,15 @@ async fn snapshots_history_and_refs_tell_of_all_versions() {
     }
     assert_eq!(
         lake.rows("SELECT * FROM \"events$properties\"").await,
-        ["owner|ada", "write.format.default|parquet"]
+        [
+            "current-snapshot-id|33",
+            "format|iceberg/parquet",
+            "format-version|2",
+            &format!("location|{ROOT}"),
+            "owner|ada",
+            "provider|iceberg",
+            "write.format.default|parquet"
+        ]
     );
     assert_eq!(
         lake.rows("SELECT * FROM \"events$metadata_log_entries\"")
@@ -101,14 +109,22 @@ async fn files_entries_and_manifests_are_those_of_a_version() {
     );
     assert_eq!(
         lake.rows(
-            "SELECT content, path, partition_spec_id, added_snapshot_id, added_data_files_count, added_rows_count, \
+            "SELECT path, partition_spec_id, added_snapshot_id, added_data_files_count, added_rows_count, \
              existing_data_files_count, partition_summaries FROM \"events$manifests\" FOR VERSION AS OF 11"
         )
         .await,
         [format!(
-            "0|{ROOT}/metadata/m0.avro|0|11|1|2|0|[{{contains_null: false, contains_nan: false, lower_bound: 2026-01-10, \
+            "{ROOT}/metadata/m0.avro|0|11|1|2|0|[{{contains_null: false, contains_nan: false, lower_bound: 2026-01-10, \
              upper_bound: 2026-01-10}}]"
         )]
+    );
+    assert_eq!(
+        lake.rows(
+            "SELECT reference_snapshot_id, added_snapshot_id, added_data_files_count, added_delete_files_count \
+             FROM events$all_manifests ORDER BY 1, 2"
+        )
+        .await,
+        ["11|11|1|0", "22|11|1|0", "22|22|1|0", "33|11|1|0", "33|22|1|0", "33|33|1|0"]
     );
     let metrics = lake
         .rows("SELECT readable_metrics FROM \"events$files\" FOR VERSION AS OF 11")
@@ -128,7 +144,7 @@ async fn files_entries_and_manifests_are_those_of_a_version() {
     assert_eq!(lake.rows("SELECT count(*) FROM events$files").await, ["2"]);
     assert_eq!(
         lake.rows("SELECT count(*) FROM orders$properties").await,
-        ["0"]
+        ["5"]
     );
 }
 

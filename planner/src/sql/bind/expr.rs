@@ -7,8 +7,9 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, ExcludeSelectItem, Expr, Ident, ObjectName, Query, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::scope::{Column, Columns, Found, Scope, Withs, fits, shown};
+use super::scope::{Column, Columns, Found, Kind, Scope, Withs, fits, shown, unreadable};
 use super::{Binder, Exact, ambiguous};
 use crate::sql::refuse::place;
 use crate::{PlannerError, Result};
@@ -65,6 +66,17 @@ impl Binder<'_> {
             let found = scope.columns_fitting(ident);
             match found.as_slice() {
                 [(column, count)] => {
+                    column.check_readable(ident.span)?;
+                    if let Kind::Metadata(table) = column.kind {
+                        // What the select list calls so goes first.
+                        if aliases.is_some_and(|aliases| self.bind_if_one_fits(ident, aliases)) {
+                            return Ok(None);
+                        }
+                        if *count > 1 {
+                            return Err(in_several(ident));
+                        }
+                        self.extended.insert(table);
+                    }
                     let hides_another = *count > 1
                         && scope.merged_in(&column.name).is_none()
                         && scope
@@ -72,11 +84,7 @@ impl Binder<'_> {
                             .is_some_and(|outer| !outer.columns_fitting(ident).is_empty());
                     if hides_another {
                         // The engine would take the outer one without a word.
-                        return Err(PlannerError::invalid(format!(
-                            "column {} is in more than one relation: qualify it",
-                            ident.value
-                        ))
-                        .at(place(ident.span)));
+                        return Err(in_several(ident));
                     }
                     let name = column.name.clone();
                     *ident = exact(ident, &name);
@@ -112,6 +120,15 @@ impl Binder<'_> {
         Ok(None)
     }
 
+    /// A column is named: one that can't be read is refused, and one that is there for who names it is noted.
+    fn name_column(&mut self, column: &Column, at: Span) -> Result<()> {
+        column.check_readable(at)?;
+        if let Kind::Metadata(table) = column.kind {
+            self.extended.insert(table);
+        }
+        Ok(())
+    }
+
     fn compound(&mut self, parts: &mut Vec<Ident>, scope: &Scope<'_>) -> Result<()> {
         if self.known.is_none() {
             return Ok(());
@@ -121,6 +138,7 @@ impl Binder<'_> {
             let found = scope.qualified(parts);
             match found.as_slice() {
                 [one] => {
+                    self.name_column(&one.column, parts[one.used - 1].span)?;
                     *parts = rewritten(parts, one)?;
                     return Ok(());
                 }
@@ -145,6 +163,7 @@ impl Binder<'_> {
                 .collect();
             match columns.as_slice() {
                 [column] => {
+                    self.name_column(column, parts[0].span)?;
                     let found = Found {
                         qualifier: Vec::new(),
                         column: column.clone(),
@@ -240,6 +259,14 @@ impl Binder<'_> {
     }
 }
 
+fn in_several(ident: &Ident) -> PlannerError {
+    PlannerError::invalid(format!(
+        "column {} is in more than one relation: qualify it",
+        ident.value
+    ))
+    .at(place(ident.span))
+}
+
 /// The identifier that means exactly this name, in the same place.
 fn exact(ident: &Ident, name: &str) -> Ident {
     Ident {
@@ -277,6 +304,18 @@ fn rewritten(parts: &[Ident], found: &Found) -> Result<Vec<Ident>> {
                 data_type = Some(field.data_type().clone());
             }
             [] => {
+                let path: Vec<&str> = parts[found.used..]
+                    .iter()
+                    .map(|part| part.value.as_str())
+                    .collect();
+                let lost = |(lost, _): &&(String, String)| {
+                    let lost: Vec<&str> = lost.split('.').collect();
+                    let mut both = lost.iter().zip(&path);
+                    lost.len() <= path.len() && both.all(|(a, b)| a.eq_ignore_ascii_case(b))
+                };
+                if let Some((_, of)) = found.column.unreadable.iter().find(lost) {
+                    return Err(unreadable(&written(parts), of, part.span));
+                }
                 let names = fields.iter().map(|field| field.name().as_str());
                 return Err(PlannerError::not_found(
                     format!(

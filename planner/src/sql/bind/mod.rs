@@ -15,9 +15,9 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, LimitClause, NamedWindowExpr, ObjectName, OrderBy,
     OrderByKind, Query, Select, SetExpr, SetOperator, With,
@@ -41,6 +41,10 @@ pub(crate) struct KnownTable {
     pub(crate) stands_as: Option<String>,
     /// Its columns.
     pub(crate) schema: SchemaRef,
+    /// Columns that it has for who names them.
+    pub(crate) metadata_columns: Vec<FieldRef>,
+    /// Columns that can't be read, with their types; a field within a struct has its full path.
+    pub(crate) unreadable: Vec<(String, String)>,
 }
 
 /// A table as a query names it.
@@ -55,18 +59,29 @@ pub(crate) struct NamedTable {
 /// Answers for the names of tables, by the text in which a query names them and the version it asks for.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTables {
-    by_written: HashMap<(String, Option<Version>), KnownTable>,
+    tables: Vec<KnownTable>,
+    /// Positions in `tables`.
+    by_written: HashMap<(String, Option<Version>), usize>,
+    /// Positions of tables whose metadata columns the query names.
+    extended: BTreeSet<usize>,
 }
 
 impl KnownTables {
-    /// Takes what is known of the table that is written like this.
+    /// Takes what is known of the table that is written like this. Tables are counted from zero, as they come.
     pub(crate) fn insert(&mut self, written: &NamedTable, table: KnownTable) {
         let key = (written.name.to_string(), written.version.clone());
-        self.by_written.insert(key, table);
+        self.by_written.insert(key, self.tables.len());
+        self.tables.push(table);
     }
 
-    fn get(&self, name: &ObjectName, version: Option<Version>) -> Option<&KnownTable> {
-        self.by_written.get(&(name.to_string(), version))
+    /// Notes that these tables have their metadata columns beside their own, where the engine sees them.
+    pub(crate) fn extend(&mut self, tables: BTreeSet<usize>) {
+        self.extended = tables;
+    }
+
+    fn get(&self, name: &ObjectName, version: Option<Version>) -> Option<(usize, &KnownTable)> {
+        let at = *self.by_written.get(&(name.to_string(), version))?;
+        Some((at, self.tables.get(at)?))
     }
 }
 
@@ -77,6 +92,7 @@ pub(crate) fn tables_named(query: &Query) -> Result<Vec<NamedTable>> {
         known: None,
         named: Vec::new(),
         unknown: Vec::new(),
+        extended: BTreeSet::new(),
     };
     binder.query(&mut copy, None, &Withs::default())?;
     Ok(binder.named)
@@ -102,15 +118,20 @@ impl UnknownNames {
     }
 }
 
-/// Rewrites every unquoted name of the query to the one it means.
-pub(crate) fn bind(query: &mut Query, known: &KnownTables) -> Result<UnknownNames> {
+/// Rewrites every unquoted name of the query to the one it means. Gives the names that mean nothing, and the tables whose
+/// metadata columns are named: those the engine has to see with them, and then the query is bound once more.
+pub(crate) fn bind(
+    query: &mut Query,
+    known: &KnownTables,
+) -> Result<(UnknownNames, BTreeSet<usize>)> {
     let mut binder = Binder {
         known: Some(known),
         named: Vec::new(),
         unknown: Vec::new(),
+        extended: BTreeSet::new(),
     };
     binder.query(query, None, &Withs::default())?;
-    Ok(UnknownNames(binder.unknown))
+    Ok((UnknownNames(binder.unknown), binder.extended))
 }
 
 struct Binder<'k> {
@@ -118,6 +139,8 @@ struct Binder<'k> {
     known: Option<&'k KnownTables>,
     named: Vec<NamedTable>,
     unknown: Vec<(String, Option<Position>)>,
+    /// Tables whose metadata columns are named.
+    extended: BTreeSet<usize>,
 }
 
 /// Binding recurses as the query nests, and its frames are large in debug builds.
@@ -254,6 +277,7 @@ impl Binder<'_> {
         self.exprs(select.selection.iter_mut(), &scope, None, withs)?;
         let mut columns = Columns::Known(Vec::new());
         let mut written: HashMap<String, usize> = HashMap::new();
+        self.spell_out_wildcards(&mut select.projection, &scope, withs)?;
         for item in &mut select.projection {
             let found = self.select_item(item, &scope, withs)?;
             columns = columns.and(self.told_apart(item, found, &mut written));

@@ -104,7 +104,10 @@ impl Binder<'_> {
                 .iter()
                 .flat_map(|relation| relation.columns.known())
             {
-                if fits(&ident, &column.name) && !names.contains(&column.name) {
+                if fits(&ident, &column.name)
+                    && column.is_visible()
+                    && !names.contains(&column.name)
+                {
                     names.push(column.name.clone());
                 }
             }
@@ -138,9 +141,35 @@ impl Binder<'_> {
                 scope.merged.push((found.clone(), relation));
                 *name = ObjectName::from(vec![Ident::from_exact(found)]);
             }
-            (None, None) => self.note(&ident),
+            (None, None) => self.no_hidden(&ident, &scope.relations[start..])?,
         }
         Ok(())
+    }
+
+    /// A name in USING that no column of either side has: it may be one that `*` leaves out.
+    fn no_hidden(&mut self, ident: &Ident, relations: &[Relation]) -> Result<()> {
+        let mut columns = relations
+            .iter()
+            .flat_map(|relation| relation.columns.known());
+        if let Some(column) = columns.find(|column| fits(ident, &column.name)) {
+            column.check_readable(ident.span)?;
+            return Err(PlannerError::unsupported(format!(
+                "the metadata column {} in USING is not supported (write ON)",
+                column.name
+            ))
+            .at(place(ident.span)));
+        }
+        self.note(ident);
+        Ok(())
+    }
+
+    /// Whether the engine sees the table's metadata columns.
+    pub(super) fn is_extended(&self, relation: &Relation) -> bool {
+        let known = self.known.map(|known| &known.extended);
+        relation
+            .table
+            .zip(known)
+            .is_some_and(|(at, extended)| extended.contains(&at))
     }
 
     /// NATURAL joins what is spelled alike; columns that differ only in case would silently not be joined.
@@ -154,15 +183,29 @@ impl Binder<'_> {
         if self.known.is_none() {
             return Ok(());
         }
-        let mut merged = Vec::new();
-        for column in scope.relations[right..]
+        if scope.relations[start..]
             .iter()
-            .flat_map(|relation| relation.columns.known())
+            .any(|relation| self.is_extended(relation))
         {
-            for other in scope.relations[start..right]
+            // The engine would join by the metadata columns too.
+            return Err(PlannerError::unsupported(
+                "NATURAL JOIN of a table whose metadata columns are named is not supported (write ON)",
+            )
+            .at(place(at.span())));
+        }
+        let mut merged = Vec::new();
+        let visible = |relations: &[Relation]| -> Vec<Column> {
+            let columns = relations
                 .iter()
-                .flat_map(|relation| relation.columns.known())
-            {
+                .flat_map(|relation| relation.columns.known());
+            columns
+                .filter(|column| column.is_visible())
+                .cloned()
+                .collect()
+        };
+        let (before, joined) = scope.relations[start..].split_at(right - start);
+        for column in &visible(joined) {
+            for other in &visible(before) {
                 if column.name == other.name {
                     merged.push((
                         column.name.clone(),
@@ -236,11 +279,7 @@ impl Binder<'_> {
                 } else {
                     self.query(subquery, outer, withs)?
                 };
-                let nameless = Relation {
-                    spelled: Vec::new(),
-                    full: Vec::new(),
-                    columns,
-                };
+                let nameless = Relation::nameless(columns);
                 scope.relations.push(aliased(nameless, alias.as_ref()));
             }
             TableFactor::NestedJoin {
@@ -254,13 +293,9 @@ impl Binder<'_> {
                     let columns = inner
                         .into_iter()
                         .fold(Columns::Known(Vec::new()), |all, relation| {
-                            all.and(relation.columns)
+                            all.and(relation.columns.visible())
                         });
-                    let nameless = Relation {
-                        spelled: Vec::new(),
-                        full: Vec::new(),
-                        columns,
-                    };
+                    let nameless = Relation::nameless(columns);
                     scope.relations.push(aliased(nameless, Some(alias)));
                 }
             }
@@ -268,18 +303,10 @@ impl Binder<'_> {
                 alias, array_exprs, ..
             } => {
                 self.exprs(array_exprs.iter_mut(), scope, None, withs)?;
-                let nameless = Relation {
-                    spelled: Vec::new(),
-                    full: Vec::new(),
-                    columns: Columns::Open,
-                };
+                let nameless = Relation::nameless(Columns::Open);
                 scope.relations.push(aliased(nameless, alias.as_ref()));
             }
-            _ => scope.relations.push(Relation {
-                spelled: Vec::new(),
-                full: Vec::new(),
-                columns: Columns::Open,
-            }),
+            _ => scope.relations.push(Relation::nameless(Columns::Open)),
         }
         Ok(())
     }
@@ -330,13 +357,9 @@ impl Binder<'_> {
             if !self.named.iter().any(same) {
                 self.named.push(named);
             }
-            return Ok(Relation {
-                spelled: Vec::new(),
-                full: Vec::new(),
-                columns: Columns::Open,
-            });
+            return Ok(Relation::nameless(Columns::Open));
         };
-        let Some(table) = known.get(name, asked) else {
+        let Some((at, table)) = known.get(name, asked) else {
             return Err(
                 PlannerError::not_found(format!("there is no table {name}"), Vec::new())
                     .at(place(name.span())),
@@ -352,7 +375,8 @@ impl Binder<'_> {
         Ok(Relation {
             spelled,
             full: table.full.to_vec(),
-            columns: Columns::of(&table.schema),
+            table: Some(at),
+            columns: Columns::of(table, at),
         })
     }
 
@@ -419,7 +443,10 @@ fn aliased(relation: Relation, alias: Option<&TableAlias>) -> Relation {
         .iter()
         .map(|column| column.name.value.clone())
         .collect();
-    Relation::alias(&alias.name.value, relation.columns.renamed(&names))
+    Relation {
+        table: relation.table,
+        ..Relation::alias(&alias.name.value, relation.columns.renamed(&names))
+    }
 }
 
 fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {

@@ -1,13 +1,32 @@
 //! Which relations and columns can be seen at a place in a query.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Ident};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::KnownTable;
+use crate::sql::refuse::place;
+use crate::{PlannerError, Result};
 
 /// A column's name, and its type where it matters: to find struct fields.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) data_type: Option<DataType>,
+    pub(super) kind: Kind,
+    /// Fields within it that can't be read: their paths from here on, and their types.
+    pub(super) unreadable: Vec<(String, String)>,
+}
+
+/// Whether `*` stands for a column, and what naming it means.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// It is one of the relation's columns.
+    Visible,
+    /// It is a metadata column of the known table at this position: there for who names it.
+    Metadata(usize),
+    /// Its type, here as the table has it, can't be read: naming it is an error.
+    Unreadable(String),
 }
 
 impl Column {
@@ -15,7 +34,21 @@ impl Column {
         Self {
             name: name.into(),
             data_type: None,
+            kind: Kind::Visible,
+            unreadable: Vec::new(),
         }
+    }
+
+    /// A column that can't be read is no column to name.
+    pub(super) fn check_readable(&self, at: Span) -> Result<()> {
+        match &self.kind {
+            Kind::Unreadable(of) => Err(unreadable(&self.name, of, at)),
+            Kind::Visible | Kind::Metadata(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn is_visible(&self) -> bool {
+        self.kind == Kind::Visible
     }
 }
 
@@ -27,17 +60,53 @@ pub(super) enum Columns {
 }
 
 impl Columns {
-    pub(super) fn of(schema: &SchemaRef) -> Self {
-        Self::Known(
-            schema
-                .fields()
-                .iter()
-                .map(|field| Column {
-                    name: field.name().clone(),
+    /// A table's columns, and after them what only who names it sees.
+    pub(super) fn of(table: &KnownTable, at: usize) -> Self {
+        let own = table.schema.fields().iter().map(|field| {
+            let within = table.unreadable.iter().filter_map(|(path, of)| {
+                let rest = path.strip_prefix(field.name().as_str())?;
+                Some((rest.strip_prefix('.')?.to_string(), of.clone()))
+            });
+            Column {
+                data_type: Some(field.data_type().clone()),
+                unreadable: within.collect(),
+                ..Column::named(field.name())
+            }
+        });
+        let mut columns: Vec<Column> = own.collect();
+        for (path, of) in &table.unreadable {
+            let within = |column: &Column| {
+                let rest = path.strip_prefix(column.name.as_str());
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            if !columns.iter().any(within) {
+                columns.push(Column {
+                    kind: Kind::Unreadable(of.clone()),
+                    ..Column::named(path)
+                });
+            }
+        }
+        for field in table.metadata_columns.iter() {
+            if !columns.iter().any(|column| column.name == *field.name()) {
+                columns.push(Column {
                     data_type: Some(field.data_type().clone()),
-                })
-                .collect(),
-        )
+                    kind: Kind::Metadata(at),
+                    ..Column::named(field.name())
+                });
+            }
+        }
+        Self::Known(columns)
+    }
+
+    /// What `*` stands for.
+    pub(super) fn visible(self) -> Self {
+        match self {
+            Self::Known(mut columns) => {
+                columns.retain(Column::is_visible);
+                Self::Known(columns)
+            }
+            Self::Open => Self::Open,
+        }
     }
 
     /// These columns under a list of new names, which may be empty.
@@ -45,7 +114,7 @@ impl Columns {
         if names.is_empty() {
             return self;
         }
-        let types: Vec<Option<DataType>> = match self {
+        let types: Vec<Option<DataType>> = match self.visible() {
             Self::Known(columns) => columns.into_iter().map(|column| column.data_type).collect(),
             Self::Open => Vec::new(),
         };
@@ -54,8 +123,8 @@ impl Columns {
                 .iter()
                 .enumerate()
                 .map(|(n, name)| Column {
-                    name: name.clone(),
                     data_type: types.get(n).cloned().flatten(),
+                    ..Column::named(name)
                 })
                 .collect(),
         )
@@ -116,6 +185,8 @@ pub(super) struct Relation {
     pub(super) spelled: Vec<String>,
     /// A table's full name, by whose ends it can be qualified too; for others the same as `spelled`.
     pub(super) full: Vec<String>,
+    /// Which of the known tables it is, if it is one.
+    pub(super) table: Option<usize>,
     pub(super) columns: Columns,
 }
 
@@ -124,6 +195,17 @@ impl Relation {
         Self {
             spelled: vec![name.to_string()],
             full: vec![name.to_string()],
+            table: None,
+            columns,
+        }
+    }
+
+    /// What has no name that one could qualify its columns by.
+    pub(super) fn nameless(columns: Columns) -> Self {
+        Self {
+            spelled: Vec::new(),
+            full: Vec::new(),
+            table: None,
             columns,
         }
     }
@@ -182,13 +264,8 @@ impl<'o> Scope<'o> {
 
     /// A scope of one nameless relation: what a query puts out.
     pub(super) fn of_output(columns: Columns, outer: Option<&'o Scope<'o>>) -> Self {
-        let relation = Relation {
-            spelled: Vec::new(),
-            full: Vec::new(),
-            columns,
-        };
         Self {
-            relations: vec![relation],
+            relations: vec![Relation::nameless(columns)],
             merged: Vec::new(),
             outer,
         }
@@ -199,7 +276,7 @@ impl<'o> Scope<'o> {
         self.relations
             .iter()
             .fold(Columns::Known(Vec::new()), |all, relation| {
-                all.and(relation.columns.clone())
+                all.and(relation.columns.clone().visible())
             })
     }
 
@@ -224,7 +301,8 @@ impl<'o> Scope<'o> {
             .collect()
     }
 
-    /// The columns here that a bare name fits: each spelling once, and how many relations have it.
+    /// The columns here that a bare name fits: each spelling once, and how many relations have it. A metadata column is
+    /// meant only where nothing else is.
     pub(super) fn columns_fitting(&self, ident: &Ident) -> Vec<(&Column, usize)> {
         let mut found: Vec<(&Column, usize)> = Vec::new();
         for relation in &self.relations {
@@ -238,12 +316,22 @@ impl<'o> Scope<'o> {
                     .iter_mut()
                     .find(|(known, _)| known.name == column.name)
                 {
-                    Some((_, count)) => *count += 1,
+                    // One that can't be read is an error, whatever else is called the same.
+                    Some((known, count)) => {
+                        *count += 1;
+                        match (&known.kind, &column.kind) {
+                            (_, Kind::Unreadable(_)) => *known = column,
+                            // What is one of its relation's columns is meant, and that alone.
+                            (Kind::Metadata(_), Kind::Visible) => (*known, *count) = (column, 1),
+                            (Kind::Visible, Kind::Metadata(_)) => *count -= 1,
+                            _ => {}
+                        }
+                    }
                     None => found.push((column, 1)),
                 }
             }
         }
-        found
+        only_meant(found, |(column, _)| column)
     }
 
     /// What a qualified name may mean here, the longest qualifier first, as the engine looks it up.
@@ -265,7 +353,7 @@ impl<'o> Scope<'o> {
                 }
             }
             if !found.is_empty() {
-                return found;
+                return only_meant(found, |found| &found.column);
             }
         }
         Vec::new()
@@ -273,8 +361,16 @@ impl<'o> Scope<'o> {
 
     /// The column that an expression, already bound, puts out under a name one can refer to.
     pub(super) fn output_of(&self, expr: &Expr) -> Option<Column> {
+        let column = self.named_by(expr)?;
+        Some(Column {
+            kind: Kind::Visible,
+            ..column
+        })
+    }
+
+    fn named_by(&self, expr: &Expr) -> Option<Column> {
         match expr {
-            Expr::Nested(inner) => self.output_of(inner),
+            Expr::Nested(inner) => self.named_by(inner),
             Expr::Identifier(ident) => {
                 let known = self
                     .columns_fitting(ident)
@@ -290,6 +386,23 @@ impl<'o> Scope<'o> {
             _ => None,
         }
     }
+}
+
+/// A column is named that can't be read.
+pub(super) fn unreadable(column: &str, of: &str, at: Span) -> PlannerError {
+    PlannerError::unsupported(format!(
+        "column {column} can't be read: its type is {of}, which is not supported (leave it out; * does)"
+    ))
+    .at(place(at))
+}
+
+/// What a name means of what it fits: metadata columns only where nothing else fits.
+fn only_meant<T>(mut found: Vec<T>, column: impl Fn(&T) -> &Column) -> Vec<T> {
+    let is_metadata = |one: &T| matches!(column(one).kind, Kind::Metadata(_));
+    if !found.iter().all(is_metadata) {
+        found.retain(|one| !is_metadata(one));
+    }
+    found
 }
 
 /// The WITH queries that can be seen, the innermost last.

@@ -8,7 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::scope::{Column, Columns, Scope, Withs};
 use super::{Binder, Exact, ambiguous};
-use crate::Result;
+use crate::sql::refuse::place;
+use crate::{PlannerError, Result};
 
 impl Binder<'_> {
     pub(super) fn select_item(
@@ -26,8 +27,8 @@ impl Binder<'_> {
                 self.exprs([&mut *expr], scope, None, withs)?;
                 let data_type = scope.output_of(expr).and_then(|column| column.data_type);
                 Ok(Columns::Known(vec![Column {
-                    name: alias.value.clone(),
                     data_type,
+                    ..Column::named(&alias.value)
                 }]))
             }
             SelectItem::Wildcard(options) => {
@@ -43,6 +44,88 @@ impl Binder<'_> {
             }
             _ => Ok(Columns::Open),
         }
+    }
+
+    /// The engine takes every column that it sees for one that `*` stands for. Where it sees metadata columns, `*` becomes
+    /// what it stands for.
+    pub(super) fn spell_out_wildcards(
+        &mut self,
+        items: &mut Vec<SelectItem>,
+        scope: &Scope<'_>,
+        withs: &Withs,
+    ) -> Result<()> {
+        if !scope
+            .relations
+            .iter()
+            .any(|relation| self.is_extended(relation))
+        {
+            return Ok(());
+        }
+        for mut item in std::mem::take(items) {
+            let kept = self.select_item_columns(&mut item, scope, withs)?;
+            match kept {
+                Some(columns) => items.extend(columns),
+                None => items.push(item),
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns that a `*` or `t.*` stands for, each as an item of its own; nothing for other items.
+    fn select_item_columns(
+        &mut self,
+        item: &mut SelectItem,
+        scope: &Scope<'_>,
+        withs: &Withs,
+    ) -> Result<Option<Vec<SelectItem>>> {
+        let at = item.span();
+        let unsupported = |what: &str| {
+            PlannerError::unsupported(format!(
+                "{what} beside metadata columns is not supported: write the columns"
+            ))
+            .at(place(at))
+        };
+        let (relations, left, options) = match item {
+            SelectItem::Wildcard(options) => {
+                let left = self.wildcard_options(options, scope.all_columns(), scope, withs)?;
+                (scope.relations.iter().collect(), left, options)
+            }
+            SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                options,
+            ) => {
+                let idents: Option<Vec<Ident>> =
+                    name.0.iter().map(|part| part.as_ident().cloned()).collect();
+                let relations = scope.relations_fitting(&idents.unwrap_or_default());
+                let columns = self.qualifier(name, scope)?;
+                let left = self.wildcard_options(options, columns, scope, withs)?;
+                (relations, left, options)
+            }
+            _ => return Ok(None),
+        };
+        if options.opt_replace.is_some() {
+            return Err(unsupported("* REPLACE"));
+        }
+        let mut items = Vec::new();
+        for relation in relations {
+            if relation.columns == Columns::Open {
+                return Err(unsupported(
+                    "* of a relation whose columns are not known yet",
+                ));
+            }
+            for column in relation.columns.known().iter().filter(|c| c.is_visible()) {
+                let merged = scope.merged_in(&column.name);
+                let stands = merged.is_none_or(|merged| merged == relation.spelled);
+                let kept = left.known().iter().any(|kept| kept.name == column.name);
+                if stands && kept {
+                    let mut parts: Vec<Ident> =
+                        relation.spelled.iter().map(Ident::from_exact).collect();
+                    parts.push(Ident::from_exact(&column.name));
+                    items.push(SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)));
+                }
+            }
+        }
+        Ok(Some(items))
     }
 
     /// The same expression may stand in a select list twice, and the engine wants its columns' names to differ: all but
@@ -73,8 +156,8 @@ impl Binder<'_> {
             .first()
             .and_then(|column| column.data_type.clone());
         let column = Column {
-            name: alias.value.clone(),
             data_type,
+            ..Column::named(&alias.value)
         };
         *item = SelectItem::ExprWithAlias {
             expr: expr.clone(),
@@ -100,7 +183,7 @@ impl Binder<'_> {
                         .map(Ident::from_exact)
                         .collect::<Vec<_>>(),
                 );
-                Ok(relation.columns.clone())
+                Ok(relation.columns.clone().visible())
             }
             [] => {
                 self.note(&idents[idents.len() - 1]);

@@ -36,6 +36,12 @@ fn table(name: &str, columns: &[&str]) -> KnownTable {
         full: ["lake".to_string(), "tpch".to_string(), name.to_string()],
         stands_as: None,
         schema: Arc::new(Schema::new(fields)),
+        metadata_columns: crate::scan::METADATA_COLUMNS.to_vec(),
+        unreadable: match name {
+            "Twins" => vec![("shape".to_string(), "geometry".to_string())],
+            "Spark" => vec![("Customer.Blob".to_string(), "variant".to_string())],
+            _ => Vec::new(),
+        },
     }
 }
 
@@ -76,7 +82,14 @@ fn try_bind(text: &str) -> Result<String> {
             known.insert(&named, found);
         }
     }
-    bind(&mut query, &known)?;
+    let mut bound = query.clone();
+    let (_, extended) = bind(&mut bound, &known)?;
+    if !extended.is_empty() {
+        known.extend(extended);
+        bound = query.clone();
+        bind(&mut bound, &known)?;
+    }
+    query = bound;
     Ok(query.to_string())
 }
 
@@ -336,7 +349,7 @@ fn a_name_that_nothing_fits_stays_and_its_place_is_known() {
     let mut query = query("SELECT a,\n nope FROM plain");
     let mut known = KnownTables::default();
     known.insert(&tables_named(&query).unwrap()[0], table("plain", &["a"]));
-    let unknown = bind(&mut query, &known).unwrap();
+    let (unknown, _) = bind(&mut query, &known).unwrap();
     assert_eq!(query.to_string(), r#"SELECT "a", nope FROM "plain""#);
     assert_eq!(
         unknown.place("there is no column nope"),
@@ -402,4 +415,94 @@ fn each_version_of_a_table_is_a_relation_of_its_own() {
     let error = try_bind("WITH w AS (SELECT 1) SELECT * FROM w FOR VERSION AS OF 1").unwrap_err();
     assert!(error.to_string().contains("WITH query"), "{error}");
     assert!(error.position().is_some());
+}
+
+#[test]
+fn metadata_columns_are_there_for_who_names_them() {
+    assert_eq!(bound("SELECT * FROM plain"), r#"SELECT * FROM "plain""#);
+    assert_eq!(
+        bound("SELECT *, _FILE FROM plain"),
+        r#"SELECT "plain"."a", "plain"."b", "plain"."key", "_file" FROM "plain""#
+    );
+    assert_eq!(
+        bound("SELECT p.* FROM plain p WHERE p._pos > 1"),
+        r#"SELECT "p"."a", "p"."b", "p"."key" FROM "plain" p WHERE "p"."_pos" > 1"#
+    );
+    assert_eq!(
+        bound("SELECT * EXCLUDE (B) FROM plain ORDER BY \"_row_id\""),
+        r#"SELECT "plain"."a", "plain"."key" FROM "plain" ORDER BY "_row_id""#
+    );
+    assert_eq!(
+        bound(
+            "SELECT * FROM (SELECT a, _last_updated_sequence_number FROM plain) s WHERE s._last_updated_sequence_number = 1"
+        ),
+        r#"SELECT * FROM (SELECT "a", "_last_updated_sequence_number" FROM "plain") s WHERE "s"."_last_updated_sequence_number" = 1"#
+    );
+    assert_eq!(
+        bound("SELECT * FROM plain p JOIN orders ON a = o_orderkey AND orders._pos = 1"),
+        r#"SELECT "p"."a", "p"."b", "p"."key", "orders"."o_orderkey", "orders"."o_comment", "orders"."orderkey" FROM "plain" p JOIN "orders" ON "a" = "o_orderkey" AND "orders"."_pos" = 1"#
+    );
+    assert_eq!(
+        bound("SELECT *, x._pos FROM plain x JOIN plain y USING (A)"),
+        r#"SELECT "x"."a", "x"."b", "x"."key", "y"."b", "y"."key", "x"."_pos" FROM "plain" x JOIN "plain" y USING("a")"#
+    );
+    // What else is called so goes first.
+    assert_eq!(
+        bound("SELECT a AS _pos FROM plain GROUP BY _pos ORDER BY _pos"),
+        r#"SELECT "a" AS _pos FROM "plain" GROUP BY "_pos" ORDER BY "_pos""#
+    );
+    assert_eq!(
+        bound("SELECT _pos FROM plain, (SELECT 1 AS _pos) s"),
+        r#"SELECT "_pos" FROM "plain", (SELECT 1 AS _pos) s"#
+    );
+}
+
+#[test]
+fn metadata_columns_that_could_be_several_have_to_be_qualified() {
+    for (text, wanted) in [
+        ("SELECT _file FROM plain, orders", "qualify"),
+        ("SELECT a FROM plain JOIN orders USING (_file)", "write ON"),
+        (
+            "SELECT plain._pos FROM plain NATURAL JOIN orders",
+            "write ON",
+        ),
+        (
+            "SELECT * REPLACE (1 AS a), _pos FROM plain",
+            "write the columns",
+        ),
+        (
+            "SELECT *, plain._pos FROM plain, UNNEST([1])",
+            "write the columns",
+        ),
+    ] {
+        let error = try_bind(text).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_column_that_cannot_be_read_is_left_out_and_refused_by_its_type() {
+    assert_eq!(bound("SELECT * FROM twins"), r#"SELECT * FROM "Twins""#);
+    assert_eq!(
+        bound("SELECT twins.*, _pos FROM twins"),
+        r#"SELECT "Twins"."key", "Twins"."KEY", "Twins"."other", "_pos" FROM "Twins""#
+    );
+    for text in [
+        "SELECT Shape FROM twins",
+        "SELECT t.shape FROM twins t",
+        "SELECT other FROM twins WHERE shape IS NULL",
+        "SELECT other FROM twins ORDER BY shape",
+        "SELECT count(shape) FROM twins",
+        "SELECT 1 FROM twins a JOIN twins b USING (shape)",
+        "SELECT 1 FROM plain WHERE EXISTS (SELECT 1 FROM twins WHERE shape = a)",
+        "SELECT shape FROM twins, (SELECT 1 AS shape) s",
+    ] {
+        let error = try_bind(text).unwrap_err();
+        assert!(error.to_string().contains("geometry"), "{text}: {error}");
+        assert!(error.position().is_some(), "{text}");
+    }
+    let error = try_bind("SELECT customer.blob.x FROM spark").unwrap_err();
+    assert!(error.to_string().contains("variant"), "{error}");
+    let error = try_bind("SELECT customer.nothing FROM spark").unwrap_err();
+    assert!(error.to_string().contains("has no field"), "{error}");
 }
