@@ -58,6 +58,8 @@ pub(crate) struct Shape {
     pub(crate) deletes: bool,
     pub(crate) file_format: DataFileFormat,
     pub(crate) summary_files: Option<u64>,
+    /// Tells the metadata and the manifest list of one table's snapshots apart.
+    pub(crate) version: u32,
     /// Changes the document before it is written.
     pub(crate) edit: fn(&mut Value),
 }
@@ -70,6 +72,7 @@ impl Default for Shape {
             deletes: false,
             file_format: DataFileFormat::Parquet,
             summary_files: None,
+            version: 1,
             edit: |_| {},
         }
     }
@@ -175,7 +178,8 @@ impl Lake {
             .iter()
             .map(|manifest| manifest.manifest_path.clone())
             .collect();
-        let list = format!("{root}/metadata/snap-1.avro");
+        let version = shape.version;
+        let list = format!("{root}/metadata/snap-{version}.avro");
         let path = self.path("cloud", &list);
         let output = FileIO::new_with_fs()
             .new_output(path.to_str().unwrap())
@@ -194,7 +198,7 @@ impl Lake {
             .unwrap_or(shape.manifests.iter().map(|rows| rows.len() as u64).sum());
         let mut document = document(&root, shape.format_version, snapshot_id, &list, files);
         (shape.edit)(&mut document);
-        let metadata = format!("{root}/metadata/00001-a.metadata.json");
+        let metadata = format!("{root}/metadata/0000{version}-a.metadata.json");
         self.put("cloud", &metadata, &serde_json::to_vec(&document).unwrap());
         Written {
             metadata: CanonicalUri::new(metadata),

@@ -1,14 +1,15 @@
 //! Metadata, manifest lists and manifests: what is read, from where, and what is refused.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use iceberg::spec::{
     DataFileFormat, Literal, ManifestStatus, PrimitiveLiteral, PrimitiveType, Struct,
 };
 use landfast_catalog::{
-    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, Namespace, NamespaceSpec,
-    Reading, SnapshotFiles, TableSnapshot, WantedColumn, decode_bound,
+    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, ManifestFiles, Namespace,
+    NamespaceSpec, Reading, SnapshotFiles, TableSnapshot, WantedColumn, decode_bound,
 };
 use landfast_sites::{CanonicalUri, ReadLog};
 use serde_json::json;
@@ -172,6 +173,71 @@ async fn what_is_cached_is_not_read_again_and_counts_as_a_hit() {
     let hits = log.cache_hits();
     assert_eq!(hits.hits, 4, "metadata, list and two manifests");
     assert!(hits.bytes > 0 && namespace.cache_stats().hits >= 4);
+}
+
+#[tokio::test]
+async fn a_new_snapshot_costs_only_its_list_and_its_new_manifests() {
+    let lake = Lake::new();
+    let written = lake.table("orders", Shape::default()).await;
+    let namespace = namespace_of(&lake, &written).await;
+    files(&namespace).await.unwrap();
+    let grown = Shape {
+        manifests: vec![vec![10, 20], vec![30], vec![40]],
+        version: 2,
+        ..Shape::default()
+    };
+    let grown = lake.table("orders", grown).await;
+    namespace.drop_table(&table_name("orders")).await.unwrap();
+    register(&lake, &namespace, "orders", &grown.metadata).await;
+    // Registering read the metadata.
+    let before = namespace.cache_stats().misses;
+    let log = ReadLog::new();
+    let table = namespace
+        .resolve(&table_name("orders"), Reading::STRONG, &log)
+        .await
+        .unwrap();
+    assert_eq!(namespace.files(&table, &log).await.unwrap().count(), 4);
+    let read = namespace.cache_stats().misses - before;
+    assert_eq!(read, 2, "the list and one manifest");
+    assert_eq!(requests(&log), 4, "each is asked for near by, and read afar");
+}
+
+#[tokio::test]
+async fn manifests_are_looked_at_in_order_cached_or_not_until_enough_is_seen() {
+    let lake = Lake::new();
+    let many = Shape {
+        manifests: (1..=40).map(|rows| vec![rows, 1]).collect(),
+        ..Shape::default()
+    };
+    let written = lake.table("orders", many).await;
+    for cache_bytes in [0, 20_000, 1 << 24] {
+        let mut spec = NamespaceSpec::new(vec![member(&lake)]);
+        spec.metadata_cache_bytes = cache_bytes;
+        let namespace = Namespace::new(spec, lake.sites.clone()).unwrap();
+        if cache_bytes == 0 {
+            register(&lake, &namespace, "orders", &written.metadata).await;
+        }
+        let table = resolve(&namespace).await.unwrap();
+        let log = ReadLog::new();
+        let listing = namespace.manifests(&table, &log).await.unwrap();
+        let rows = Arc::new(|files: &ManifestFiles| files.rows_total());
+        for enough in [1, 7, usize::MAX] {
+            let mut seen = Vec::new();
+            let mut take = |rows| {
+                seen.push(rows);
+                if seen.len() >= enough {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            namespace
+                .visit(&table, &listing.manifests, &log, &rows, &mut take)
+                .await
+                .unwrap();
+            let expected: Vec<u64> = (2..=41).take(enough).collect();
+            assert_eq!(seen, expected, "with a cache of {cache_bytes} bytes");
+        }
+    }
 }
 
 #[tokio::test]

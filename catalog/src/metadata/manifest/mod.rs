@@ -7,6 +7,9 @@ mod inherit;
 mod partition;
 mod raw;
 
+#[cfg(test)]
+mod tests;
+
 use iceberg::spec::ManifestContentType;
 
 use crate::avro::{Container, Malformed};
