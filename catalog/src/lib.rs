@@ -49,6 +49,7 @@ pub use name::{CatalogName, RESERVED_CATALOG, SchemaName, TableName};
 pub use namespace::{CacheStats, Listing, ListingWarning, MemberState, MemberStatus, Namespace};
 pub use snapshot::{Pin, Refs, TableDocument, TableSnapshot, UnreadableColumn};
 pub use spec::{
-    Freshness, MemberKind, MemberSpec, NamespaceSpec, Reading, RestAuth, RestSpec, SqlSpec,
+    FolderSpec, FoldersSpec, Freshness, MemberKind, MemberSpec, NamespaceSpec, Reading, RestAuth,
+    RestSpec, SqlSpec,
 };
 pub use view::{View, ViewRepresentation};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use landfast_sites::GoogleCredential;
+use landfast_sites::{CanonicalUri, GoogleCredential};
 use secrecy::SecretString;
 
-use crate::CatalogName;
+use crate::{CatalogName, SchemaName};
 
 /// Everything a [`crate::Namespace`] is built from.
 #[derive(Debug, Clone)]
@@ -50,6 +50,26 @@ pub enum MemberKind {
     Rest(RestSpec),
     /// Tables in a SQL database, as PyIceberg and Iceberg's JDBC catalog keep them.
     Sql(SqlSpec),
+    /// Tables that no catalog knows, each in its folder.
+    Folders(FoldersSpec),
+}
+
+/// Tables that are followed in their folders: the newest metadata file is where each stands.
+#[derive(Debug, Clone, Default)]
+pub struct FoldersSpec {
+    /// The tables, each of a name of its own.
+    pub tables: Vec<FolderSpec>,
+}
+
+/// One table's folder. It has one writer: writers that commit at once need a catalog.
+#[derive(Debug, Clone)]
+pub struct FolderSpec {
+    /// The schema that the table is in.
+    pub schema: SchemaName,
+    /// The table's own name.
+    pub table: String,
+    /// The table's base location, where `metadata/` lies.
+    pub location: CanonicalUri,
 }
 
 /// How to reach an Iceberg REST catalog.

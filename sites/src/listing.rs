@@ -17,6 +17,8 @@ pub struct Listed {
     pub uri: CanonicalUri,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was last modified by its store's clock, in milliseconds since 1970.
+    pub modified_ms: i64,
 }
 
 /// What `probe` found out about a site.
@@ -94,9 +96,10 @@ impl Sites {
             .map_err(|f| self.shared.list_error(index, prefix, &f))?;
         while listed.len() < limit {
             match self.shared.next_entry(index, &mut entries).await {
-                Some(Ok((key, size))) => listed.push(Listed {
-                    uri: format!("{base}/{key}").into(),
-                    size,
+                Some(Ok(entry)) => listed.push(Listed {
+                    uri: format!("{base}/{}", entry.key).into(),
+                    size: entry.size,
+                    modified_ms: entry.modified_ms,
                 }),
                 Some(Err(failure)) => return Err(self.shared.list_error(index, prefix, &failure)),
                 None => break,
@@ -146,8 +149,17 @@ impl Sites {
     }
 }
 
-/// Entries of a listing: keys relative to the place that is listed, and sizes.
-pub(crate) type Entries = futures::stream::BoxStream<'static, Result<(String, u64), Failure>>;
+/// An entry of a listing.
+#[derive(Debug)]
+pub(crate) struct ListEntry {
+    /// Relative to the place that is listed.
+    pub(crate) key: String,
+    pub(crate) size: u64,
+    pub(crate) modified_ms: i64,
+}
+
+/// Entries of a listing.
+pub(crate) type Entries = futures::stream::BoxStream<'static, Result<ListEntry, Failure>>;
 
 impl Shared {
     /// What a site's store has under a place; pages are asked for as the entries are taken.
@@ -162,7 +174,11 @@ impl Shared {
             let meta = entry?;
             let key = meta.location.as_ref();
             let key = key.strip_prefix(base.as_ref()).unwrap_or(key);
-            Ok((key.strip_prefix('/').unwrap_or(key).to_owned(), meta.size))
+            Ok(ListEntry {
+                key: key.strip_prefix('/').unwrap_or(key).to_owned(),
+                size: meta.size,
+                modified_ms: meta.last_modified.timestamp_millis(),
+            })
         });
         Ok(entries.boxed())
     }
@@ -172,7 +188,7 @@ impl Shared {
         &self,
         site: usize,
         entries: &mut Entries,
-    ) -> Option<Result<(String, u64), Failure>> {
+    ) -> Option<Result<ListEntry, Failure>> {
         let within = self.sites[site].timeouts.request;
         match tokio::time::timeout(within, entries.next()).await {
             Ok(entry) => entry,

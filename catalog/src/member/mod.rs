@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{Result, SchemaName, TableName};
 
+pub(crate) mod folders;
 pub(crate) mod rest;
 pub(crate) mod sql;
 
@@ -73,7 +74,7 @@ pub(crate) enum ViewAnswer {
 /// One Iceberg catalog. Calls are not bounded in time here: whoever calls does that.
 #[async_trait]
 pub(crate) trait Member: Debug + Send + Sync {
-    /// `rest`, `sqlite` or `postgres`.
+    /// `rest`, `sqlite`, `postgres` or `folders`.
     fn kind(&self) -> &'static str;
 
     /// All namespaces, nested ones too, sorted.

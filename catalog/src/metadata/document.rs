@@ -258,6 +258,13 @@ pub(crate) struct MetadataHead {
     pub(crate) table_uuid: Option<Uuid>,
 }
 
+impl MetadataHead {
+    /// Reads the head of a metadata file, plain or gzip.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(&inflated(bytes).ok()?).ok()
+    }
+}
+
 /// A `LoadTableResult` for its metadata alone.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LoadTableMetadata {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use landfast_sites::{CanonicalUri, ReadLog, Sites, SitesErrorKind};
 
+use crate::member::folders::FoldersMember;
 use crate::member::rest::RestMember;
 use crate::member::sql::SqlMember;
 use crate::member::{Levels, Member};
@@ -58,7 +59,7 @@ impl MemberStatus {
 pub struct MemberState {
     /// Its catalog name.
     pub name: CatalogName,
-    /// `rest`, `sqlite` or `postgres`.
+    /// `rest`, `sqlite`, `postgres` or `folders`.
     pub kind: &'static str,
     /// Whether it answers.
     pub status: MemberStatus,
@@ -114,7 +115,7 @@ impl Namespace {
     ) -> Result<Arc<Self>> {
         let mut members: Vec<(MemberSpec, Box<dyn Member>)> = Vec::new();
         for member in spec.members {
-            let built = build(&member, &clock)?;
+            let built = build(&member, &sites, &clock)?;
             members.push((member, built));
         }
         Self::of_members(
@@ -372,13 +373,16 @@ impl Namespace {
     }
 }
 
-fn build(spec: &MemberSpec, clock: &Arc<dyn Clock>) -> Result<Box<dyn Member>> {
+fn build(spec: &MemberSpec, sites: &Arc<Sites>, clock: &Arc<dyn Clock>) -> Result<Box<dyn Member>> {
     let name = spec.name.clone();
     Ok(match &spec.kind {
         MemberKind::Rest(rest) => {
             Box::new(RestMember::new(name, rest, spec.timeout, clock.clone())?)
         }
         MemberKind::Sql(sql) => Box::new(SqlMember::new(name, sql, spec.timeout)?),
+        MemberKind::Folders(folders) => {
+            Box::new(FoldersMember::new(name, folders, Arc::clone(sites))?)
+        }
     })
 }
 

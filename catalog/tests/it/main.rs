@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers assert by unwrapping")]
 
 mod documents;
+mod folders;
 mod freshness;
 mod lake;
 mod metadata;

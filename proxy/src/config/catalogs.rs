@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use landfast_catalog::{CatalogName, MemberKind, MemberSpec, RestAuth, RestSpec, SqlSpec};
+use landfast_catalog::{
+    CatalogName, FolderSpec, FoldersSpec, MemberKind, MemberSpec, RestAuth, RestSpec, SchemaName,
+    SqlSpec, TableName,
+};
+use landfast_sites::CanonicalUri;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{KeyPath, Problem};
@@ -45,6 +49,7 @@ pub(super) fn members(
             let kind = match member.kind {
                 RawCatalogKind::Rest => MemberKind::Rest(rest(member, &at, base)?),
                 RawCatalogKind::Sql => MemberKind::Sql(sql(member, &at, base)?),
+                RawCatalogKind::Folders => MemberKind::Folders(folders(&name, member, &at)?),
             };
             Ok(MemberSpec {
                 name,
@@ -56,34 +61,34 @@ pub(super) fn members(
 }
 
 fn refuse_foreign_keys(raw: &RawCatalog, at: &KeyPath) -> Result<(), Problem> {
-    let (kind, foreign): (_, Vec<(&'static str, bool)>) = match raw.kind {
-        RawCatalogKind::Rest => (
-            "rest",
-            vec![
-                ("url", raw.url.is_some()),
-                ("url_file", raw.url_file.is_some()),
-                ("url_env", raw.url_env.is_some()),
-                ("password_file", raw.password_file.is_some()),
-                ("password_env", raw.password_env.is_some()),
-                ("catalog_name", raw.catalog_name.is_some()),
-                ("create_tables", raw.create_tables.is_some()),
-            ],
-        ),
-        RawCatalogKind::Sql => (
-            "sql",
-            vec![
-                ("uri", raw.uri.is_some()),
-                ("warehouse", raw.warehouse.is_some()),
-                ("prefix", raw.prefix.is_some()),
-                ("ca_file", raw.ca_file.is_some()),
-                ("auth", raw.auth.is_some()),
-                ("header", !raw.header.is_empty()),
-            ],
-        ),
+    use RawCatalogKind::{Folders, Rest, Sql};
+    let kind = match raw.kind {
+        Rest => "rest",
+        Sql => "sql",
+        Folders => "folders",
     };
-    match foreign.iter().find(|(_, given)| *given) {
+    let keys = [
+        ("uri", raw.uri.is_some(), Rest),
+        ("warehouse", raw.warehouse.is_some(), Rest),
+        ("prefix", raw.prefix.is_some(), Rest),
+        ("ca_file", raw.ca_file.is_some(), Rest),
+        ("auth", raw.auth.is_some(), Rest),
+        ("header", !raw.header.is_empty(), Rest),
+        ("url", raw.url.is_some(), Sql),
+        ("url_file", raw.url_file.is_some(), Sql),
+        ("url_env", raw.url_env.is_some(), Sql),
+        ("password_file", raw.password_file.is_some(), Sql),
+        ("password_env", raw.password_env.is_some(), Sql),
+        ("catalog_name", raw.catalog_name.is_some(), Sql),
+        ("create_tables", raw.create_tables.is_some(), Sql),
+        ("table", !raw.table.is_empty(), Folders),
+    ];
+    let mut foreign = keys
+        .iter()
+        .filter(|(_, given, of)| *given && *of != raw.kind);
+    match foreign.next() {
         None => Ok(()),
-        Some((name, _)) => Err(at
+        Some((name, ..)) => Err(at
             .key(name)
             .problem(format!("a catalog of kind \"{kind}\" takes no `{name}`"))),
     }
@@ -210,6 +215,41 @@ fn headers(
         }
     }
     Ok(headers)
+}
+
+fn folders(catalog: &CatalogName, raw: &RawCatalog, at: &KeyPath) -> Result<FoldersSpec, Problem> {
+    if raw.table.is_empty() {
+        return Err(at.problem(
+            "a catalog of kind \"folders\" needs its tables: [[catalog.table]] with `schema`, `name` and `location`",
+        ));
+    }
+    let mut names = BTreeSet::new();
+    let tables = raw.table.iter().enumerate().map(|(index, table)| {
+        let at = at.key("table").index(index);
+        let schema =
+            SchemaName::new(&table.schema).map_err(|e| at.key("schema").problem(e.to_string()))?;
+        TableName::new(catalog.clone(), schema.clone(), &table.name)
+            .map_err(|e| at.key("name").problem(e.to_string()))?;
+        if !names.insert((&table.schema, &table.name)) {
+            return Err(at.key("name").problem(format!(
+                "two tables are named `{}.{}`",
+                table.schema, table.name
+            )));
+        }
+        let at = at.key("location");
+        let location = CanonicalUri::new(table.location.trim_end_matches('/'));
+        let parts = location.location().map_err(|e| at.problem(e.to_string()))?;
+        if parts.key.is_empty() {
+            return Err(at.problem("a whole bucket is no table's folder; write gs://bucket/path"));
+        }
+        Ok(FolderSpec {
+            schema,
+            table: table.name.clone(),
+            location,
+        })
+    });
+    let tables = tables.collect::<Result<_, _>>()?;
+    Ok(FoldersSpec { tables })
 }
 
 fn sql(raw: &RawCatalog, at: &KeyPath, base: &Path) -> Result<SqlSpec, Problem> {

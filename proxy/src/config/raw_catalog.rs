@@ -26,6 +26,8 @@ pub(crate) struct RawCatalog {
     pub(crate) password_env: Option<String>,
     pub(crate) catalog_name: Option<String>,
     pub(crate) create_tables: Option<bool>,
+    #[serde(default)]
+    pub(crate) table: Vec<RawFolder>,
 }
 
 fn default_member_timeout_ms() -> u64 {
@@ -37,6 +39,16 @@ fn default_member_timeout_ms() -> u64 {
 pub(crate) enum RawCatalogKind {
     Rest,
     Sql,
+    Folders,
+}
+
+/// `[[catalog.table]]`: a table that no catalog knows, by its folder.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFolder {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) location: String,
 }
 
 /// `[catalog.auth]`.

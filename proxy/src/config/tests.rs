@@ -123,7 +123,8 @@ fn all_keys() -> BTreeSet<String> {
         token = [{ principal = "t" }]
         site = [{ name = "s", store = { kind = "file" }, prefix = [{ canonical = "c" }], simulate = { latency_ms = 1 } }]
         link = [{ from = "a", to = "b", latency_ms = 1, bandwidth_mbit_per_s = 1 }]
-        catalog = [{ name = "c", kind = "rest", auth = { kind = "none" }, header = [{ name = "n" }] }]
+        catalog = [{ name = "c", kind = "rest", auth = { kind = "none" }, header = [{ name = "n" }],
+                     table = [{ schema = "s", name = "t", location = "l" }] }]
     "#;
     let raw: raw::RawConfig = toml::from_str(text).unwrap();
     let mut keys = BTreeSet::new();
@@ -349,4 +350,60 @@ fn a_default_catalog_must_be_there() {
 fn the_name_of_landfasts_own_tables_is_reserved() {
     let error = error("name = \"lake\"", "name = \"landfast\"");
     assert!(error.contains("reserved"), "{error}");
+}
+
+const FOLDERS: &str = r#"
+kind = "folders"
+[[catalog.table]]
+schema = "sales"
+name = "orders"
+location = "gs://lake/sales/orders/"
+"#;
+
+#[test]
+fn a_catalog_of_folders_names_its_tables() {
+    let sql = "kind = \"sql\"\nurl = \"sqlite://catalog.db?mode=rwc\"\n";
+    let config = loaded(&SMALL.replace(sql, FOLDERS)).unwrap();
+    let landfast_catalog::MemberKind::Folders(folders) = &config.members[0].kind else {
+        panic!("{:?}", config.members);
+    };
+    let table = &folders.tables[0];
+    assert_eq!(
+        (table.schema.as_str(), table.table.as_str()),
+        ("sales", "orders")
+    );
+    assert_eq!(table.location.as_str(), "gs://lake/sales/orders");
+    for (from, to, says) in [
+        (
+            "name = \"orders\"",
+            "nam = \"orders\"",
+            "did you mean `name`?",
+        ),
+        (
+            "gs://lake/sales/orders/",
+            "sales/orders",
+            "catalog[lake].table[orders].location: ",
+        ),
+        ("gs://lake/sales/orders/", "gs://lake/", "whole bucket"),
+        (
+            "kind = \"folders\"",
+            "kind = \"folders\"\nurl = \"sqlite://a\"",
+            "takes no `url`",
+        ),
+        (
+            "kind = \"folders\"",
+            "kind = \"rest\"\nuri = \"http://a\"",
+            "takes no `table`",
+        ),
+        (
+            "[[catalog.table]]",
+            "[[catalog.table]]\nschema = \"sales\"\nname = \"orders\"\nlocation = \"gs://lake/a\"\n[[catalog.table]]",
+            "two tables are named `sales.orders`",
+        ),
+    ] {
+        let error = error(sql, &FOLDERS.replacen(from, to, 1));
+        assert!(error.contains(says), "{error}");
+    }
+    let error = error(sql, "kind = \"folders\"\n");
+    assert!(error.contains("[[catalog.table]]"), "{error}");
 }

@@ -11,6 +11,7 @@ use super::InventoryLimits;
 use super::files::{Collecting, Files};
 use super::watched::{AtSite, Roots, Watched};
 use crate::clock;
+use crate::listing::ListEntry;
 use crate::rules::ListingPlace;
 use crate::sites::Shared;
 
@@ -114,7 +115,7 @@ impl Lister {
                 Err(failure) => return Outcome::Failed(failure.to_string()),
             };
             while let Some(entry) = self.shared.next_entry(at_site.site, &mut entries).await {
-                let (key, size) = match entry {
+                let ListEntry { key, size, .. } = match entry {
                     Ok(entry) => entry,
                     Err(failure) => return Outcome::Failed(failure.to_string()),
                 };
