@@ -12,7 +12,7 @@ use crate::error::ProxyError;
 pub(super) enum TableCommand {
     /// List tables
     List(ListArgs),
-    /// Show a table's columns, its snapshot, and how much of it each site holds
+    /// Show a table's columns, its snapshot, how much of it each site holds, and what its metadata says of it
     Show(TableNameArgs),
     /// Register an Iceberg table that exists already, by its metadata file
     Register(RegisterArgs),
@@ -81,7 +81,11 @@ pub(super) async fn table(
             let name = TableParts::parse(&args.table)?;
             run(
                 &args.shared,
-                &[format!("DESCRIBE {}", name.quoted()), name.standing()],
+                &[
+                    format!("DESCRIBE {}", name.quoted()),
+                    name.standing(),
+                    name.details(),
+                ],
                 out,
             )
             .await
@@ -197,6 +201,15 @@ impl TableParts {
 
     /// Where the table stands, from Landfast's own tables.
     fn standing(&self) -> String {
+        self.own("*", "tables")
+    }
+
+    /// What its metadata says of it, likewise.
+    fn details(&self) -> String {
+        self.own("\"about\", \"name\", \"value\"", "table_details")
+    }
+
+    fn own(&self, columns: &str, of: &str) -> String {
         let [catalog, schema, table] = &self.parts;
         let is = |column: &str, part: &Part| {
             if part.quoted {
@@ -206,7 +219,7 @@ impl TableParts {
             }
         };
         format!(
-            "SELECT * FROM landfast.system.tables WHERE {} AND {} AND {}",
+            "SELECT {columns} FROM landfast.system.{of} WHERE {} AND {} AND {}",
             is("catalog", catalog),
             is("schema", schema),
             is("table", table)
@@ -227,6 +240,7 @@ mod tests {
         let name = TableParts::parse("lake.\"a.b\".T").unwrap();
         assert_eq!(name.quoted(), "lake.\"a.b\".T");
         assert!(name.standing().contains("\"schema\" = 'a.b'"));
+        assert!(name.details().contains("\"schema\" = 'a.b'"));
         assert!(name.standing().contains("lower(\"table\") = lower('T')"));
     }
 

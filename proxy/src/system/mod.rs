@@ -3,6 +3,7 @@
 //! Each is a snapshot of the moment it is asked. A user sees their own queries; an operator sees everybody's.
 
 mod columns;
+mod details;
 mod lake;
 mod queries;
 
@@ -25,6 +26,7 @@ pub fn tables() -> Vec<(&'static str, SchemaRef)> {
         ("queries", queries::queries_schema()),
         ("query_reads", queries::reads_schema()),
         ("sites", lake::sites_schema()),
+        ("table_details", details::schema()),
         ("tables", lake::tables_schema()),
     ]
 }
@@ -65,6 +67,7 @@ impl SystemTables for SystemCatalog {
             "queries" => queries::queries(&self.queries, asker),
             "query_reads" => queries::reads(&self.queries, asker),
             "sites" => lake::sites(&self.sites),
+            "table_details" => details::details(&self.namespace).await,
             "tables" => lake::tables(&self.namespace).await,
             other => {
                 return Err(PlannerError::not_found(

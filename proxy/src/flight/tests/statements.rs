@@ -16,6 +16,7 @@ const QUERIES: &[&str] = &[
     "SELECT * FROM landfast.system.sites",
     "SELECT * FROM landfast.system.queries",
     "SELECT * FROM landfast.system.tables",
+    "SELECT * FROM landfast.system.table_details",
 ];
 
 #[tokio::test]
