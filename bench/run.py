@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Landfast beside its peers, on the same files and cores, in one run. bench/README.md says what is measured and how.
 
-    python3 bench/run.py                       # TPC-H SF 1, release build; writes bench/results and bench/README.md's tables
-    python3 bench/run.py --scale-factor 0.05 --dev --rounds 3 --keep
+    python3 bench/run.py                       # every section, release build; writes bench/results and bench/README.md's tables
+    python3 bench/run.py --only planning       # one of them
+    python3 bench/run.py --scale-factor 0.01 --dev --rounds 1 --cold-rounds 1   # whether everything still works
 """
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -18,33 +21,46 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 PEERS = ("landfast", "datafusion", "duckdb")
+SECTIONS = ("tpch", "deletes", "small-files", "selective", "planning", "allocator")
+# Only when named: what takes long, or much of the machine.
+BY_NAME = ("planning-20m",)
 
 
 def main():
     args = arguments()
     if args.cores:
         os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
-    scratch = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "bench"
+    scratch = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "bench"
     scratch.mkdir(parents=True, exist_ok=True)
     use_own_python(scratch)
-    measure(args, scratch)
+    sys.exit(measure(args, scratch))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale-factor", type=float, default=1.0, metavar="SF", help="TPC-H scale factor (1)")
+    parser.add_argument("--only", metavar="SECTIONS", help=f"of {', '.join(SECTIONS)}, and by name alone {', '.join(BY_NAME)}; all of the first by default")
+    parser.add_argument("--scale-factor", type=float, default=1.0, metavar="SF", help="TPC-H's and TPC-DS' scale factor (1); below 0.1 the other sections shrink as well")
     parser.add_argument("--rounds", type=int, default=5, help="warm runs of each query and engine, after one that doesn't count (5)")
     parser.add_argument("--cold-rounds", type=int, default=3, help="cold runs of each query and engine, a fresh process each; 0 for none (3)")
-    parser.add_argument("--queries", default="1-22", help="such as 1,5,9-12 (1-22)")
+    parser.add_argument("--queries", default="1-22", help="of TPC-H, such as 1,5,9-12 (1-22)")
     parser.add_argument("--engines", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--trino", type=Path, metavar="FOLDER", help="an unpacked trino-server, which then takes part in the section of deletes; needs a JDK 24 or later")
     parser.add_argument("--cores", help="pin every process to these cores, such as 0,1 (all)")
     parser.add_argument("--target-partitions", type=int, help="for Landfast and DataFusion alike (Landfast's default)")
-    parser.add_argument("--lake", type=Path, help="folder of the lake, written when absent (a folder under target/bench)")
+    parser.add_argument("--lake", type=Path, help="folder of all tables, written where absent (a folder under target/bench)")
     parser.add_argument("--binaries", type=Path, help="folder of built programs; nothing is built then")
     parser.add_argument("--dev", action="store_true", help="dev build: to try the benchmark out, never for figures")
-    parser.add_argument("--explain", action="store_true", help="only write each engine's EXPLAIN ANALYZE of the queries to target/bench/explain")
+    parser.add_argument("--explain", action="store_true", help="only write each engine's EXPLAIN ANALYZE of TPC-H's queries to target/bench/explain")
     parser.add_argument("--keep", action="store_true", help="leave bench/results and bench/README.md as they are; print the figures alone")
-    return parser.parse_args()
+    args = parser.parse_args()
+    unknown = set(chosen(args)) - {*SECTIONS, *BY_NAME}
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS + BY_NAME)}")
+    return args
+
+
+def chosen(args):
+    return args.only.split(",") if args.only else SECTIONS
 
 
 def use_own_python(scratch):
@@ -64,61 +80,57 @@ def use_own_python(scratch):
 
 
 def measure(args, scratch):
-    from harness import machine
-    from harness.engines import Engines
-    from harness.lake import open_lake, write_lake
-    from harness.measure import cold, query_texts, round_trips, scan, timed, warm
+    from harness.bench import Bench
+    from harness.lake import write_lake
+    from harness.trino import Trino
 
-    binaries = args.binaries or build(args.dev)
-    lake = args.lake or scratch / f"lake-sf{args.scale_factor:g}"
+    binaries = args.binaries or build(args.dev, with_mimalloc="allocator" in chosen(args))
+    lake = (args.lake or scratch / f"lake-sf{args.scale_factor:g}").resolve()
     write_lake(lake, binaries / "landfast-bench", args.scale_factor)
-    tables = open_lake(lake)
-    queries = query_texts(numbers(args.queries))
-    names = args.engines.split(",")
-    settings = engine_settings(args)
-
-    with open(scratch / "engines.log", "w") as log:
-        engines = Engines(tables, binaries.resolve(), lake.resolve(), settings, scratch, log)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(scratch / "engines.log", "w"))
+        bench = Bench(
+            scratch=scratch,
+            binaries=binaries,
+            lake=lake,
+            settings=engine_settings(args),
+            scale_factor=args.scale_factor,
+            rounds=args.rounds,
+            cold_rounds=args.cold_rounds,
+            queries=numbers(args.queries),
+            engines=args.engines.split(","),
+            trino=None,
+            log=log,
+        )
         if args.explain:
-            return explain(engines, names, queries, scratch / "explain")
-        running = [engines.start(name) for name in names]
-        try:
-            say("Comparing the answers")
-            check_answers(running, queries, scratch)
-            say(f"Warm: {args.rounds} rounds")
-            warm_ms, seconds = timed(lambda: warm(running, queries, args.rounds, say))
-            say(f"  {seconds:.0f} s\nSELECT 1, and every column of lineitem")
-            trips = round_trips(running, 500)
-            if "landfast" in names:
-                running.append(engines.start("landfast-in-process"))
-            scans = scan(running, args.rounds)
-        finally:
-            for engine in running:
-                engine.close()
-        say(f"Cold: {args.cold_rounds} rounds")
-        cold_ms, ready_ms = cold(engines.start, names, queries, args.cold_rounds, say)
-
-    result = {
-        "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "build": "dev" if args.dev else "release",
-        "machine": machine.describe() | {"datafusion": machine.locked("datafusion"), "arrow": machine.locked("arrow-flight")},
-        "settings": settings | {"scale_factor": args.scale_factor, "rounds": args.rounds, "cold_rounds": args.cold_rounds},
-        "tables": {t.name: {"files": t.files, "bytes": t.bytes, "rows": t.rows} for t in tables},
-        "answers": f"{len(queries)} queries: every engine gave the same answer",
-        "warm_ms": warm_ms,
-        "cold_ms": cold_ms,
-        "ready_ms": ready_ms,
-        "select_1_ms": trips,
-        "scan": scans,
-    }
-    publish(result, args, scratch)
+            return explain(bench)
+        if args.trino and "deletes" in chosen(args):
+            say("Starting Trino")
+            bench.trino = stack.enter_context(Trino(args.trino, scratch, log)).url
+            bench.engines.append("trino")
+        for name in chosen(args):
+            section = time.monotonic()
+            say(f"== {name}")
+            result = module(name).measure(bench)
+            publish(name, described(args, bench) | result, args, scratch)
+            say(f"-- {name}: {time.monotonic() - section:.0f} s")
+    say(f"-- all: {time.monotonic() - began:.0f} s")
+    if bench.problems:
+        say("Something is wrong, so that the figures can't stand:\n  " + "\n  ".join(bench.problems))
+    return 1 if bench.problems else 0
 
 
-def build(dev):
+def module(section):
+    return importlib.import_module(f"sections.{section.replace('-', '_')}")
+
+
+def build(dev, with_mimalloc):
     profile = "dev" if dev else "release"
     say(f"Building ({profile}); the first release build takes long")
-    subprocess.run(["cargo", "build", "--profile", profile, "-p", "landfast-proxy", "-p", "landfast-bench"], cwd=ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / ("debug" if dev else "release")
+    features = ["--features", "landfast-bench/mimalloc"] if with_mimalloc else []
+    subprocess.run(["cargo", "build", "--profile", profile, "-p", "landfast-proxy", "-p", "landfast-bench", *features], cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / ("debug" if dev else "release")
 
 
 def engine_settings(args):
@@ -129,36 +141,44 @@ def engine_settings(args):
     return {"target_partitions": partitions, "batch_size": int(documented["batch_rows"])}
 
 
-def check_answers(engines, queries, scratch):
-    from harness.answers import differences
-
-    folder = scratch / "answers"
-    folder.mkdir(exist_ok=True)
-    found = [text for name, sql in queries.items() for text in differences(name, engines, sql, folder)]
-    if found:
-        raise SystemExit("Answers differ, so there is nothing to compare:\n  " + "\n  ".join(found))
-
-
-def explain(engines, names, queries, folder):
+def explain(bench):
     from harness.explain import write
+    from harness.measure import query_texts
 
-    for name in names:
+    engines = module("tpch").engines_of(bench)
+    for name in bench.engines:
         with engines.start(name) as engine:
-            write(engine, queries, folder)
-    say(f"Plans are in {folder}")
+            write(engine, query_texts(bench.queries), bench.scratch / "explain")
+    say(f"Plans are in {bench.scratch / 'explain'}")
+    return 0
 
 
-def publish(result, args, scratch):
+def described(args, bench):
+    """What stands beside every section's figures."""
+    from harness import machine
+
+    return {
+        "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "build": "dev" if args.dev else "release",
+        "machine": machine.describe() | {"datafusion": machine.locked("datafusion"), "iceberg": machine.locked("iceberg")},
+        "settings": bench.settings | {"scale_factor": args.scale_factor, "rounds": args.rounds, "cold_rounds": args.cold_rounds},
+        "trino": "took part" if bench.trino else "skipped: no --trino was given",
+        "problems": list(bench.problems),
+    }
+
+
+def publish(name, result, args, scratch):
     import report
 
     folder = scratch if args.keep or args.dev else BENCH / "results"
     folder.mkdir(exist_ok=True)
-    (folder / "tpch.json").write_text(json.dumps(result, indent=1) + "\n")
-    report.plot(result, folder / "tpch.png")
-    text = report.render(result)
-    print(text)
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    section = module(name)
+    if hasattr(section, "plot"):
+        section.plot(result, folder / f"{name}.png")
+    print(section.render(result))
     if folder == BENCH / "results":
-        report.insert(text, BENCH / "README.md")
+        report.main()
     say(f"Written to {folder}")
 
 

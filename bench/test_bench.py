@@ -4,16 +4,20 @@ import datetime
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import report
+from harness import measure
 from harness.answers import difference, same
 from harness.lake import local
+from harness.engines import Engine, EngineError
 from harness.measure import query_texts, warm
 from run import numbers
+from sections import deletes, planning, small_files, selective, text, tpch
 
 
 class Answers(unittest.TestCase):
@@ -57,6 +61,71 @@ class Measuring(unittest.TestCase):
         self.assertEqual(order, ["a", "b", "a", "b", "b", "a", "a", "b"])
         self.assertEqual(times, {"q01": {"a": [1.0] * 3, "b": [1.0] * 3}})
 
+    def test_an_engine_is_left_out_of_what_it_cannot_answer(self):
+        class Fake:
+            name = "a"
+
+            def run(self, _):
+                return {"ms": 1.0}
+
+        times = warm([Fake()], {"q01": "", "q02": ""}, 2, lambda _: None, {"a": {"q02": "no"}})
+        self.assertEqual(times, {"q01": {"a": [1.0, 1.0]}, "q02": {}})
+
+    def test_a_difference_fails_the_run_and_a_peers_refusal_does_not(self):
+        answers = {"landfast": [(1,)], "duckdb": [(2,)], "trino": None}
+        problems, told = [], []
+
+        class Fake:
+            def __init__(self, name):
+                self.name = name
+
+            def save(self, _, path, most_s):
+                if answers[self.name] is None:
+                    raise EngineError("not implemented")
+                path.write_text(self.name)
+
+        class Run:
+            scratch = Path(tempfile.mkdtemp())
+            answer_s = 1
+            problem = staticmethod(problems.append)
+            say = staticmethod(told.append)
+
+        with unittest.mock.patch.object(measure, "read", lambda path: answers[path.read_text()]):
+            agreed, errors = measure.compare(Run, "t", [Fake(name) for name in answers], {"q01": ""})
+            self.assertEqual((agreed, errors), ([], {"landfast": {}, "duckdb": {}, "trino": {"q01": "not implemented"}}))
+            self.assertEqual(problems, ["t, q01: landfast and duckdb differ: row 1, column 1: 1 and 2"])
+            self.assertEqual(told, ["t, q01: not implemented"])
+            answers["landfast"] = None
+            measure.compare(Run, "t", [Fake("landfast"), Fake("duckdb")], {"q01": ""})
+            self.assertEqual(problems[1:], ["t, q01: not implemented"])
+
+    def test_an_answer_that_is_known_already_has_to_come_again(self):
+        problems = []
+
+        class Fake:
+            name = "landfast"
+
+            def save(self, _, path, most_s):
+                path.write_text("")
+
+        class Run:
+            scratch, answer_s = Path(tempfile.mkdtemp()), 1
+            problem = staticmethod(problems.append)
+
+        known = {}
+        for answer, agreed in ([(1,)], ["q01"]), ([(1,)], ["q01"]), ([(2,)], []):
+            with unittest.mock.patch.object(measure, "read", lambda _: answer):
+                self.assertEqual(measure.compare(Run, "t", [Fake()], {"q01": ""}, known)[0], agreed)
+        self.assertEqual(problems, ["t, q01: what was known and landfast differ: row 1, column 1: 1 and 2"])
+
+    def test_an_engine_that_takes_too_long_is_ended_and_left_out(self):
+        worker = 'import sys, time; print("{\\"ready\\": true}", flush=True); sys.stdin.readline(); time.sleep(60)'
+        with Engine("slow", [sys.executable, "-c", worker]) as engine:
+            with self.assertRaisesRegex(EngineError, "slow gave no answer within 0.2 s"):
+                engine.ask({}, 0.2)
+            with self.assertRaisesRegex(EngineError, "no answer within"):
+                engine.run("SELECT 1")
+
     def test_all_22_queries_are_here(self):
         texts = query_texts(numbers("1-22"))
         self.assertEqual(len(texts), 22)
@@ -69,6 +138,52 @@ class Measuring(unittest.TestCase):
         self.assertEqual(local("file:///lake/a.parquet"), Path("/lake/a.parquet"))
         self.assertEqual(local("file:/lake/a.parquet"), Path("/lake/a.parquet"))
         self.assertEqual(local("/lake/a.parquet"), Path("/lake/a.parquet"))
+
+
+class Sections(unittest.TestCase):
+    def test_ratios_are_of_the_queries_that_both_answered(self):
+        times = {"q01": {"landfast": [10.0], "duckdb": [20.0]}, "q02": {"landfast": [1000.0], "duckdb": []}, "q03": {"landfast": [1000.0]}}
+        self.assertEqual(text.total_ratio(times, "landfast", "duckdb"), 0.5)
+        self.assertIsNone(text.total_ratio(times, "landfast", "trino"))
+
+    def test_an_aim_is_hit_missed_or_not_measured(self):
+        self.assertIn("| hit |", text.aim("a", 0.9, at_most=0.9))
+        self.assertIn("| **missed** |", text.aim("a", 0.91, at_most=0.9))
+        self.assertIn("| hit |", text.aim("a", 20, at_least=20))
+        self.assertIn("| not measured |", text.aim("a", None, at_least=20))
+
+    def test_what_deletes_cost_is_of_the_same_queries_without_them(self):
+        variants = {
+            "none": {"warm_ms": {"q01": {"landfast": [100.0]}, "q02": {"landfast": [900.0]}}},
+            "position-0.01": {"warm_ms": {"q01": {"landfast": [105.0]}, "q02": {"duckdb": [1.0]}}},
+            "vector-0.01": {"warm_ms": {"q01": {}}},
+        }
+        self.assertEqual(deletes.cost_of(variants, "position-0.01"), 1.05)
+        self.assertIsNone(deletes.cost_of(variants, "vector-0.01"))
+        self.assertEqual(deletes.label("position-0.01"), "1% position deletes (v2)")
+
+    def test_a_planner_that_would_take_too_long_is_skipped_with_the_reason(self):
+        self.assertIsNone(planning.too_much("pyiceberg", 1_000, {}))
+        self.assertIsNone(planning.too_much("pyiceberg", 100_000, {"files": 1_000, "cold_ms": [50.0]}))
+        slow = planning.too_much("pyiceberg", 1_000_000, {"files": 100_000, "cold_ms": [60_000.0]})
+        self.assertEqual(slow, "one plan would take about 600 s")
+        self.assertEqual(planning.too_much("pyiceberg", 10, {"skipped": "why"}), "why")
+
+    def test_planners_have_to_be_left_with_the_same_files(self):
+        problems = []
+
+        class Run:
+            problem = staticmethod(problems.append)
+
+        planning.check(Run, 1_000, {"landfast": {"left": {"0": 12, "2": 11}}, "pyiceberg": {"left": {"0": 12}}, "iceberg-rust": {"skipped": "why"}})
+        self.assertEqual(problems, [])
+        planning.check(Run, 1_000, {"landfast": {"left": {"0": 12}}, "pyiceberg": {"left": {"0": 11}}})
+        self.assertEqual(len(problems), 1)
+
+    def test_queries_of_events_have_no_hole_left(self):
+        for section in (small_files, selective):
+            for sql in small_files.texts(section.QUERIES, 64, 1_000).values():
+                self.assertNotIn("{", sql)
 
 
 class Report(unittest.TestCase):
@@ -87,14 +202,14 @@ class Report(unittest.TestCase):
     }
 
     def test_ratios_are_of_medians_and_the_spread_is_shown(self):
-        text = report.render(self.RESULT)
+        text = tpch.render(self.RESULT)
         self.assertIn("| q01 | 110 (100–120) | 100 (100–100) | 55 (55–60) | 1.10 | 2.00 |", text)
         self.assertIn("| warm | 0.11 s (0.10–0.12) |", text)
         self.assertNotIn("| cold |", text)
         self.assertNotIn("figures mean nothing", text)
 
     def test_a_dev_build_says_that_its_figures_mean_nothing(self):
-        self.assertIn("figures mean nothing", report.render(self.RESULT | {"build": "dev"}))
+        self.assertIn("figures mean nothing", tpch.render(self.RESULT | {"build": "dev"}))
 
     def test_only_what_stands_between_the_markers_changes(self):
         with tempfile.TemporaryDirectory() as folder:

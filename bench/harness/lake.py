@@ -25,14 +25,14 @@ TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "regio
 class Table:
     name: str
     metadata: Path  # The current metadata.json.
-    folder: Path  # Holds the snapshot's data files, and no other Parquet file.
+    folder: Path | None  # Holds the snapshot's data files, and no other Parquet file; none if there is more to it.
     files: int
     bytes: int
     rows: int
 
 
 def write_lake(folder, writer, scale_factor):
-    """Has `writer` write the tables below `folder`, and registers them as lake.tpch.*. A lake that is there already stays."""
+    """Has `writer` write TPC-H below `folder`, and registers it as lake.tpch.*. A lake that is there already stays."""
     catalog_file = folder / "catalog.db"
     if catalog_file.exists():
         return
@@ -44,16 +44,28 @@ def write_lake(folder, writer, scale_factor):
     unfinished.unlink(missing_ok=True)
     catalog = sqlite3.connect(unfinished)
     catalog.executescript(CATALOG)
-    catalog.execute("INSERT INTO iceberg_namespace_properties VALUES ('lake', 'tpch', 'exists', 'true')")
     tables = [json.loads(line) for line in written.splitlines()]
-    catalog.executemany("INSERT INTO iceberg_tables VALUES ('lake', 'tpch', :table, :metadata, NULL, 'TABLE')", tables)
-    catalog.commit()
+    insert(catalog, "tpch", {table["table"]: table["metadata"] for table in tables})
     catalog.close()
     unfinished.rename(catalog_file)
 
 
+def register(folder, schema, tables):
+    """Registers tables as lake.`schema`.*, in place of those that were there under the same names."""
+    catalog = sqlite3.connect(folder / "catalog.db")
+    insert(catalog, schema, {table.name: f"file://{table.metadata}" for table in tables})
+    catalog.close()
+
+
+def insert(catalog, schema, tables):
+    catalog.execute("INSERT OR REPLACE INTO iceberg_namespace_properties VALUES ('lake', ?, 'exists', 'true')", [schema])
+    rows = [(schema, name, metadata) for name, metadata in tables.items()]
+    catalog.executemany("INSERT OR REPLACE INTO iceberg_tables VALUES ('lake', ?, ?, ?, NULL, 'TABLE')", rows)
+    catalog.commit()
+
+
 def open_lake(folder):
-    """Every table's place, and proof that the folder an engine may list is exactly the snapshot."""
+    """TPC-H's tables, and proof that the folder an engine may list is exactly the snapshot."""
     catalog = sqlite3.connect(f"file:{folder}/catalog.db?mode=ro", uri=True)
     rows = catalog.execute("SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = 'lake' AND table_namespace = 'tpch'").fetchall()
     catalog.close()
@@ -64,13 +76,7 @@ def open_lake(folder):
 
 
 def open_table(name, metadata):
-    import duckdb
-    from duckdb_extensions import import_extension
-
-    connection = duckdb.connect()
-    for extension in ("avro", "iceberg"):
-        import_extension(extension)
-        connection.load_extension(extension)
+    connection = iceberg_reader()
     entries = connection.execute(
         "SELECT file_path, record_count FROM iceberg_metadata(?) WHERE manifest_content = 'DATA' AND status <> 'DELETED'", [str(metadata)]
     ).fetchall()
@@ -80,6 +86,18 @@ def open_table(name, metadata):
     if files != listed:
         raise SystemExit(f"{name}: the snapshot has {len(files)} files and {folder} has {len(listed)}; engines would read different data")
     return Table(name, metadata, folder, len(files), sum(path.stat().st_size for path in files), sum(rows for _, rows in entries))
+
+
+def iceberg_reader():
+    """A connection to DuckDB that can read Iceberg tables."""
+    import duckdb
+    from duckdb_extensions import import_extension
+
+    connection = duckdb.connect()
+    for extension in ("avro", "iceberg"):
+        import_extension(extension)
+        connection.load_extension(extension)
+    return connection
 
 
 def local(uri):

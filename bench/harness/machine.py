@@ -16,6 +16,7 @@ def describe():
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "adbc": version("adbc-driver-flightsql"),
+        "pyiceberg": version("pyiceberg"),
         "duckdb": version("duckdb"),
         "rustc": run("rustc", "--version"),
         "commit": run("git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"),

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use datafusion::execution::SendableRecordBatchStream;
-use landfast_planner::{Asker, PlanRequest, Role, SessionSettings, Statement};
+use landfast_planner::{Asker, PlanRequest, PlannedQuery, Role, SessionSettings, Statement};
 use landfast_proxy::config;
 use landfast_proxy::serve::{self, Running};
 
+use crate::plan::{ALSO_READ, COLUMN, Planner};
 use crate::protocol::Engine;
 
 /// A service whose engine is asked directly.
@@ -32,8 +33,9 @@ pub(crate) async fn open(file: &Path) -> anyhow::Result<InProcess> {
     })
 }
 
-impl Engine for InProcess {
-    async fn start(&self, sql: &str) -> anyhow::Result<SendableRecordBatchStream> {
+impl InProcess {
+    /// From a statement's text to its physical plan.
+    async fn plan(&self, sql: &str) -> anyhow::Result<PlannedQuery> {
         let engine = &self.running.parts().engine;
         let Statement::Query(statement) = engine.parse(sql)? else {
             anyhow::bail!("not a query: {sql}");
@@ -48,6 +50,45 @@ impl Engine for InProcess {
                 query_id: "bench",
             })
             .await?;
-        Ok(planned.execute()?)
+        Ok(planned)
+    }
+
+    /// Plans over one table.
+    pub(crate) fn planner(self, table: String) -> impl Planner {
+        TablePlanner {
+            service: self,
+            table,
+        }
+    }
+}
+
+impl Engine for InProcess {
+    async fn start(&self, sql: &str) -> anyhow::Result<SendableRecordBatchStream> {
+        Ok(self.plan(sql).await?.execute()?)
+    }
+}
+
+struct TablePlanner {
+    service: InProcess,
+    table: String,
+}
+
+impl Planner for TablePlanner {
+    async fn plan(&mut self, low: i64, high: i64) -> anyhow::Result<u64> {
+        let sql = format!(
+            "SELECT {ALSO_READ}, {COLUMN} FROM {} WHERE {COLUMN} >= {low} AND {COLUMN} < {high}",
+            self.table
+        );
+        let planned = self.service.plan(&sql).await?;
+        let scans = planned.summaries();
+        Ok(scans
+            .iter()
+            .map(|scan| scan.files_total - scan.files_pruned)
+            .sum())
+    }
+
+    fn cache_bytes(&self) -> Option<u64> {
+        let engine = &self.service.running.parts().engine;
+        Some(engine.namespace().cache_stats().bytes)
     }
 }

@@ -39,6 +39,12 @@ pub(crate) fn answer(runtime: &Runtime, engine: &impl Engine) -> anyhow::Result<
     Ok(())
 }
 
+/// One line of JSON, from a worker that does one thing and ends.
+pub(crate) fn print(line: &Value) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
 async fn reply(engine: &impl Engine, line: &str) -> anyhow::Result<Value> {
     let request: Value = serde_json::from_str(line).context("a request is one line of JSON")?;
     let sql = request["sql"].as_str().context("a request has \"sql\"")?;

@@ -10,8 +10,13 @@ use parquet::file::statistics::Statistics;
 /// Bounds of text are cut to this many letters, as Iceberg's writers do by default.
 const TEXT_BOUND_LETTERS: usize = 16;
 
-/// The manifest's entry for a file.
-pub(super) fn data_file(
+/// The manifest's entry for a file of `bytes` bytes at `uri`, with the counts and bounds of its footer: of integers, dates,
+/// times, decimals in 64 bits and text. The columns stand in the file as in `schema`, and none is nested; `month` is its
+/// partition, if the table has any.
+///
+/// # Errors
+/// When a bound in the footer is none of the column's type.
+pub fn data_file(
     uri: &str,
     bytes: u64,
     month: Option<i32>,

@@ -16,6 +16,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use metrics::data_file as manifest_entry;
 pub use schema::{TPCH_TABLES, TpchTable};
 
 /// Where a lake is written, and how large.
