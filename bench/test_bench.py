@@ -86,7 +86,7 @@ class Measuring(unittest.TestCase):
 
         class Run:
             scratch = Path(tempfile.mkdtemp())
-            answer_s = 1
+            answer_s = staticmethod(lambda _: 1)
             problem = staticmethod(problems.append)
             say = staticmethod(told.append)
 
@@ -109,7 +109,8 @@ class Measuring(unittest.TestCase):
                 path.write_text("")
 
         class Run:
-            scratch, answer_s = Path(tempfile.mkdtemp()), 1
+            scratch = Path(tempfile.mkdtemp())
+            answer_s = staticmethod(lambda _: 1)
             problem = staticmethod(problems.append)
 
         known = {}

@@ -68,6 +68,7 @@ class Engine:
         with contextlib.suppress(BrokenPipeError):
             self.worker.stdin.close()
         self.worker.wait(STOP_S)
+        self.worker.stdout.close()
         if self.server:
             self.server.send_signal(signal.SIGTERM)
             try:

@@ -21,7 +21,7 @@ def compare(bench, what, engines, queries, known=None):
 
     Whatever else happens is a problem of the run: an answer that differs, and a query that Landfast does not answer.
     A peer's own error is its own: it is told, and the peer is left out of that query. One that takes longer than
-    `bench.answer_s` for an answer is left out of all of them. `known` has answers that are right, by query: those of
+    `bench.answer_s()` for an answer is left out of all of them. `known` has answers that are right, by query: those of
     the first engine are added to it, or must be the same.
     """
     folder = bench.scratch / "answers"
@@ -33,7 +33,7 @@ def compare(bench, what, engines, queries, known=None):
         for engine in engines:
             path = folder / f"{query}-{engine.name}.arrow"
             try:
-                engine.save(sql, path, bench.answer_s)
+                engine.save(sql, path, bench.answer_s(engine.name))
                 answers[engine.name] = read(path)
             except EngineError as error:
                 errors[engine.name][query] = str(error)

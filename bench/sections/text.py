@@ -1,5 +1,6 @@
 """How figures are told: the same tables and ratios in every section."""
 
+import re
 import statistics
 
 LABELS = {
@@ -111,6 +112,6 @@ def errors_text(errors):
     for name, found in errors.items():
         words = {}
         for query, text in found.items():
-            words.setdefault(text.splitlines()[0][:200], []).append(query)
+            words.setdefault(re.sub(r" \[query .*", "", text.splitlines()[0])[:200], []).append(query)
         lines += [f"- {LABELS[name]} did not answer {', '.join(queries)}: {text}" for text, queries in words.items()]
     return "\n".join(lines)
