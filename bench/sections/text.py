@@ -99,7 +99,7 @@ def aim(name, value, at_most=None, at_least=None):
     if value is None:
         return f"| {name} | {wanted} | | not measured |"
     hit = value <= at_most if at_most is not None else value >= at_least
-    return f"| {name} | {wanted} | {value:.2f} | {'hit' if hit else '**missed**'} |"
+    return f"| {name} | {wanted} | {value:.3f} | {'hit' if hit else '**missed**'} |"
 
 
 def aims_table(lines):
