@@ -42,7 +42,7 @@ pub use receipt::{Receipt, SiteReceipt, TableReceipt};
 pub use system::SystemTables;
 pub use type_names::sql_type_name;
 
-use crate::scan::{FIRST_LISTING_WAIT, FooterCache};
+use crate::scan::{DeleteCache, FIRST_LISTING_WAIT, FooterCache};
 use crate::settings::SessionSettings;
 use crate::sql::statement::{CommandKind, QueryKind, Show};
 use crate::sql::{Command, QueryStatement, Statement};
@@ -68,6 +68,8 @@ pub struct EngineSpec {
     pub batch_size: usize,
     /// How much memory cached Parquet footers take.
     pub footer_cache_bytes: u64,
+    /// How much memory decoded delete files take.
+    pub delete_cache_bytes: u64,
     /// How many seconds of waiting a US dollar of egress is worth.
     pub seconds_per_usd: f64,
     /// What sessions start with.
@@ -78,7 +80,7 @@ pub struct EngineSpec {
 
 impl EngineSpec {
     /// An engine over a namespace with everything else at its default: 1 GiB of memory, no spilling, twice as many
-    /// partitions as cores, batches of 8,192 rows, 64 MiB of footers, statements of at most 1 MiB.
+    /// partitions as cores, batches of 8,192 rows, 64 MiB of footers, 64 MiB of deletes, statements of at most 1 MiB.
     pub fn new(namespace: Arc<Namespace>) -> Self {
         Self {
             sites: Arc::clone(namespace.sites()),
@@ -89,6 +91,7 @@ impl EngineSpec {
             target_partitions: session::default_partitions(),
             batch_size: session::DEFAULT_BATCH_ROWS,
             footer_cache_bytes: 64 << 20,
+            delete_cache_bytes: 64 << 20,
             seconds_per_usd: 0.0,
             defaults: SessionSettings::default(),
             statement_bytes_max: 1 << 20,
@@ -129,6 +132,7 @@ pub struct Engine {
     namespace: Arc<Namespace>,
     sites: Arc<Sites>,
     footers: Arc<FooterCache>,
+    deletes: Arc<DeleteCache>,
     names: Names,
     template: SessionState,
     pool: Arc<dyn MemoryPool>,
@@ -157,6 +161,7 @@ impl Engine {
         Ok(Arc::new(Self {
             names: Names::new(Arc::clone(&spec.namespace)),
             footers: Arc::new(FooterCache::new(spec.footer_cache_bytes)),
+            deletes: Arc::new(DeleteCache::new(spec.delete_cache_bytes)),
             namespace: spec.namespace,
             sites: spec.sites,
             template,
@@ -208,6 +213,11 @@ impl Engine {
     /// The footers of Parquet files that are kept in memory.
     pub fn footers(&self) -> &Arc<FooterCache> {
         &self.footers
+    }
+
+    /// The delete files that are kept decoded in memory.
+    pub fn deletes(&self) -> &Arc<DeleteCache> {
+        &self.deletes
     }
 
     /// Parses exactly one statement of the allow-list.

@@ -30,7 +30,7 @@ pub struct Sources {
     pub sites: Arc<Sites>,
     /// The metadata cache.
     pub namespace: Arc<Namespace>,
-    /// The memory pool and the footer cache.
+    /// The memory pool, and the caches of footers and deletes.
     pub engine: Arc<Engine>,
     /// Open sessions.
     pub sessions: Arc<Sessions>,
@@ -195,9 +195,14 @@ impl Metrics {
         self.waiting.set(gauge(sources.admission.waiting()));
         raise(&self.refused, sources.admission.refused());
         self.sessions.set(gauge(sources.sessions.open()));
-        self.pool_bytes
-            .with_label_values(&["queries"])
-            .set(gauge(sources.engine.memory_used()));
+        let engine = &sources.engine;
+        for (pool, bytes) in [
+            ("queries", gauge(engine.memory_used())),
+            ("footers", gauge(engine.footers().held_bytes())),
+            ("deletes", gauge(engine.deletes().held_bytes())),
+        ] {
+            self.pool_bytes.with_label_values(&[pool]).set(bytes);
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -217,6 +217,7 @@ impl Engine {
         let scan = Arc::new(ScanContext {
             sites: Arc::clone(&self.sites),
             footers: Arc::clone(&self.footers),
+            deletes: Arc::clone(&self.deletes),
             placement: PlacementPolicy {
                 mode: request.settings.placement,
                 seconds_per_usd: self.seconds_per_usd,

@@ -13,6 +13,7 @@ use landfast_sites::CanonicalUri;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use super::deletes::{LakeDeletes, of_file_with_deletes};
 use super::placing::Placed;
 use super::source::LakeFile;
 use super::split::{Cuttable, Piece, deal};
@@ -59,15 +60,19 @@ impl FileMaker<'_> {
         &self,
         files: &[&DataFile],
         placed: &[Placed],
+        deletes: &[Option<Arc<LakeDeletes>>],
         maker: &StatisticsMaker<'_>,
         partitions: usize,
     ) -> Result<Vec<FileGroup>> {
         let per_file = maker.per_file(files.len());
         let mut opened = Vec::with_capacity(files.len());
-        for (file, placed) in files.iter().zip(placed) {
-            let mut part = self.partitioned(file, placed)?;
+        for ((file, placed), deletes) in files.iter().zip(placed).zip(deletes) {
+            let mut part = self.partitioned(file, placed, deletes)?;
             // Not `with_statistics`, which would add partition columns' statistics: there are none.
-            part.statistics = per_file.then(|| maker.of_file(file));
+            part.statistics = per_file.then(|| match deletes {
+                Some(_) => Arc::new(of_file_with_deletes(&maker.of_file(file))),
+                None => maker.of_file(file),
+            });
             opened.push(part);
         }
         let cuttable = files.iter().map(|file| Cuttable {
@@ -87,7 +92,12 @@ impl FileMaker<'_> {
             .collect()
     }
 
-    fn partitioned(&self, file: &DataFile, placed: &Placed) -> Result<PartitionedFile> {
+    fn partitioned(
+        &self,
+        file: &DataFile,
+        placed: &Placed,
+        deletes: &Option<Arc<LakeDeletes>>,
+    ) -> Result<PartitionedFile> {
         let size_bytes = file.id.size.unwrap_or_default();
         let lake = LakeFile {
             uri: file.id.uri.clone(),
@@ -95,6 +105,7 @@ impl FileMaker<'_> {
             route: placed.route.clone(),
             constants: self.constants(file)?,
             maybe_nan: self.maybe_nan(file),
+            deletes: deletes.clone(),
         };
         let meta = ObjectMeta {
             location: identity_path(&file.id.uri),

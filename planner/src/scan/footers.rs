@@ -43,6 +43,19 @@ pub(super) struct Footer {
     pub(super) schema_in_nanos: Option<SchemaRef>,
 }
 
+impl Footer {
+    /// The footer that this metadata is.
+    pub(super) fn of(metadata: ParquetMetaData) -> Result<Self> {
+        let metadata = sound(metadata)?;
+        let (schema, schema_in_nanos) = inferred_schemas(&metadata)?;
+        Ok(Self {
+            metadata: Arc::new(metadata),
+            schema: Arc::new(schema),
+            schema_in_nanos: schema_in_nanos.map(Arc::new),
+        })
+    }
+}
+
 /// Parquet footers with their page indexes, weighed in bytes and shared by all queries.
 ///
 /// Keyed by canonical URI and size: a file of a snapshot never changes, wherever its copy was read. One load at a time
@@ -129,17 +142,12 @@ impl FooterCache {
         let reader = ParquetMetaDataReader::new()
             .with_prefetch_hint(Some(first))
             .with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = sound(reader.load_and_finish(&mut fetch, file.size).await?)?;
+        let metadata = reader.load_and_finish(&mut fetch, file.size).await?;
         if let Some(whole) = fetch.whole {
             let key = (file.id.uri.clone(), file.size);
             self.whole.insert(key, whole).await;
         }
-        let (schema, schema_in_nanos) = inferred_schemas(&metadata)?;
-        Ok(Arc::new(Footer {
-            metadata: Arc::new(metadata),
-            schema: Arc::new(schema),
-            schema_in_nanos: schema_in_nanos.map(Arc::new),
-        }))
+        Ok(Arc::new(Footer::of(metadata)?))
     }
 }
 

@@ -10,6 +10,7 @@
 mod cast;
 mod columns;
 mod defaults;
+mod deletes;
 mod files;
 mod filters;
 mod footers;
@@ -37,6 +38,7 @@ use landfast_sites::{ReadLog, Sites};
 
 use crate::placement::PlacementPolicy;
 
+pub use deletes::{DeleteCache, DeleteSource, LakeDeletes, VectorBlob};
 pub use footers::FooterCache;
 pub use metadata_columns::{
     FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,
@@ -52,6 +54,8 @@ pub struct ScanContext {
     pub sites: Arc<Sites>,
     /// Parquet footers, shared by all queries.
     pub footers: Arc<FooterCache>,
+    /// What delete files say, shared by all queries.
+    pub deletes: Arc<DeleteCache>,
     /// How this query weighs its reads.
     pub placement: PlacementPolicy,
     /// What this query reads.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
 use datafusion::physical_optimizer::pruning::{FilePruner, PruningPredicateBuilder};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
@@ -17,11 +18,13 @@ use datafusion_datasource_parquet::{
     ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter,
 };
 use datafusion_physical_expr_adapter::PhysicalExprAdapter;
+use futures::future::try_join;
 use landfast_sites::FileId;
 use object_store::ObjectStore;
 
 use super::ScanContext;
 use super::columns::{Absentees, FileColumns, OneFile};
+use super::deletes::{DeleteReader, Deleted, without};
 use super::filters::{Filters, OpenedFilters};
 use super::footers::{FileAtSites, Footer};
 use super::source::{LakeFile, ScanPlan, all_of};
@@ -33,20 +36,25 @@ pub(super) struct LakeMorselizer(Arc<Partition>);
 struct Partition {
     parquet: ParquetSource,
     filters: Filters,
-    plan: Arc<ScanPlan>,
-    context: Arc<ScanContext>,
-    store: Arc<dyn ObjectStore>,
+    shared: Shared,
     /// Limit and order of the scan, and nothing else: it is copied for each file.
     slim: FileScanConfig,
     index: usize,
+}
+
+/// What all partitions of a scan share.
+pub(super) struct Shared {
+    pub(super) plan: Arc<ScanPlan>,
+    pub(super) context: Arc<ScanContext>,
+    pub(super) memory: Arc<dyn MemoryPool>,
+    pub(super) store: Arc<dyn ObjectStore>,
 }
 
 impl LakeMorselizer {
     pub(super) fn new(
         parquet: ParquetSource,
         filters: Filters,
-        (plan, context): (Arc<ScanPlan>, Arc<ScanContext>),
-        store: Arc<dyn ObjectStore>,
+        shared: Shared,
         config: &FileScanConfig,
         index: usize,
     ) -> Self {
@@ -59,9 +67,7 @@ impl LakeMorselizer {
         Self(Arc::new(Partition {
             parquet,
             filters,
-            plan,
-            context,
-            store,
+            shared,
             slim,
             index,
         }))
@@ -107,8 +113,9 @@ impl MorselPlanner for FileToOpen {
         Ok(Some(MorselPlan::new().with_pending_planner(async move {
             let Self { partition, file } = *self;
             let lake = partition.lake_file(&file)?;
-            let footer = partition.footer(&lake).await?;
-            partition.open(file, &lake, footer)
+            let (footer, deleted) =
+                try_join(partition.footer(&lake), partition.deleted(&lake)).await?;
+            partition.open(file, &lake, footer, deleted)
         })))
     }
 }
@@ -146,17 +153,31 @@ impl Partition {
 
     async fn footer(&self, lake: &LakeFile) -> Result<Arc<Footer>> {
         let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
+        let context = &self.shared.context;
         let file = FileAtSites {
-            sites: &self.context.sites,
+            sites: &context.sites,
             id: &id,
             size: lake.size_bytes,
             route: &lake.route,
-            log: &self.context.log,
+            log: &context.log,
         };
-        let footer = self.context.footers.get(&file).await;
+        let footer = context.footers.get(&file).await;
         footer.map_err(|error| {
             DataFusionError::from(error).context(format!("footer of data file {}", lake.uri))
         })
+    }
+
+    /// The file's positions that are deleted.
+    async fn deleted(&self, lake: &LakeFile) -> Result<Option<Deleted>> {
+        let Some(deletes) = &lake.deletes else {
+            return Ok(None);
+        };
+        let reader = DeleteReader {
+            context: &self.shared.context,
+            memory: &self.shared.memory,
+        };
+        let deleted = reader.positions(&lake.uri, deletes).await;
+        deleted.map_err(|error| error.context(format!("deletes of data file {}", lake.uri)))
     }
 
     fn open(
@@ -164,35 +185,48 @@ impl Partition {
         file: PartitionedFile,
         lake: &LakeFile,
         footer: Arc<Footer>,
+        deleted: Option<Deleted>,
     ) -> Result<Box<dyn MorselPlanner>> {
         let table = self.parquet.table_schema().file_schema();
         let absentees = Absentees {
             partition: &lake.constants,
-            defaults: &self.plan.defaults,
+            defaults: &self.shared.plan.defaults,
         };
-        let mapping = self.plan.mapping.as_deref();
+        let mapping = self.shared.plan.mapping.as_deref();
         let columns = FileColumns::resolve(&lake.uri, table, &footer, mapping, &absentees);
         let columns = Arc::new(columns);
 
         let filters = self.filters.open(&lake.maybe_nan)?;
         let mut file = file.with_arrow_schema(Arc::clone(columns.file_schema()));
         let mut parquet = self.parquet.clone();
+        let mut access = None;
         if filters.rows.is_empty() {
             parquet = parquet.with_pushdown_filters(false);
             if let Some(filter) = all_of(&filters.prune) {
                 parquet = parquet.with_predicate(filter);
             }
         } else {
-            if let Some(access) = self.access(&file, &filters, &columns, &footer)? {
-                file = file.with_extension(access);
-            }
+            access = self.access(&file, &filters, &columns, &footer)?;
             if let Some(filter) = all_of(&filters.rows) {
                 parquet = parquet.with_predicate(filter).with_pushdown_filters(true);
             }
         }
+        if let Some(deleted) = deleted {
+            let groups = footer.metadata.row_groups();
+            let all = access.unwrap_or_else(|| ParquetAccessPlan::new_all(groups.len()));
+            let mut own = RowGroupAccessPlanFilter::new(all);
+            if let Some(range) = &file.range {
+                own.prune_by_range(groups, range);
+            }
+            access = Some(without(deleted.positions(), own.build(), groups));
+        }
+        if let Some(access) = access {
+            file = file.with_extension(access);
+        }
         let mut config = self.slim.clone();
         config.expr_adapter_factory = Some(Arc::new(OneFile(columns)));
-        let morselizer = parquet.create_morselizer(Arc::clone(&self.store), &config, self.index)?;
+        let morselizer =
+            parquet.create_morselizer(Arc::clone(&self.shared.store), &config, self.index)?;
         morselizer.plan_file(file.with_extension(footer))
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use landfast_catalog::DataFile;
-use landfast_sites::{CanonicalUri, Link, Route, SiteId, Sites};
+use landfast_sites::{CanonicalUri, FileId, Link, Route, SiteId, Sites};
 
 use crate::placement::{Candidate, PlacementInput, PlacementPolicy, place, score, usd};
 
@@ -64,13 +64,21 @@ impl<'a> Placer<'a> {
     /// # Errors
     /// No site is the origin of the file's prefix.
     pub(super) fn place(&self, file: &DataFile, column_bytes: Option<u64>) -> Result<Placed> {
+        self.place_bytes(&file.id, self.bytes_to_read(file, column_bytes))
+    }
+
+    /// Where to read so many bytes of a file.
+    ///
+    /// # Errors
+    /// No site is the origin of the file's prefix.
+    pub(super) fn place_bytes(&self, file: &FileId, bytes: u64) -> Result<Placed> {
         let external = |error| DataFusionError::External(Box::new(error));
-        let origin = self.sites.origin_of(&file.id.uri).map_err(external)?;
-        let mapped = self.sites.mapped(&file.id.uri).into_iter();
+        let origin = self.sites.origin_of(&file.uri).map_err(external)?;
+        let mapped = self.sites.mapped(&file.uri).into_iter();
         let candidates: Vec<Candidate> = mapped
             .filter_map(|site| {
                 let (link, healthy) = *self.known.get(&site)?;
-                let holding = self.sites.inventory().holding(&site, &file.id, self.root);
+                let holding = self.sites.inventory().holding(&site, file, self.root);
                 Some(Candidate {
                     site,
                     link,
@@ -79,7 +87,6 @@ impl<'a> Placer<'a> {
                 })
             })
             .collect();
-        let bytes = self.bytes_to_read(file, column_bytes);
         let input = PlacementInput {
             bytes_to_read: bytes,
             requests: REQUESTS,

@@ -6,8 +6,9 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{Result, Statistics, plan_err};
+use datafusion::common::{Result, Statistics};
 use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
@@ -15,12 +16,15 @@ use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
 use datafusion_datasource::source::DataSourceExec;
 use datafusion_datasource_parquet::source::ParquetSource;
-use landfast_catalog::{DataFile, ManifestListing, Namespace, SnapshotFiles, TableSnapshot};
+use landfast_catalog::{
+    DataFile, DeleteIndex, ManifestListing, Namespace, SnapshotFiles, TableSnapshot,
+};
 use landfast_sites::CanonicalUri;
 use object_store::memory::InMemory;
 
 use super::ScanContext;
 use super::defaults::initial_defaults;
+use super::deletes::{PlannedReads, TableDeletes, of_scan_with_deletes};
 use super::files::FileMaker;
 use super::mapping::name_mapping;
 use super::placing::{Placed, Placer};
@@ -44,6 +48,8 @@ pub struct LakeTable {
     files: Files,
     context: Arc<ScanContext>,
     schema: SchemaRef,
+    /// Of a table all of whose manifests were read.
+    deletes: TableDeletes,
 }
 
 /// Where the list of files comes from.
@@ -74,6 +80,7 @@ impl LakeTable {
             files: Files::Loaded(files),
             context,
             schema,
+            deletes: TableDeletes::default(),
         })
     }
 
@@ -94,7 +101,44 @@ impl LakeTable {
             files: Files::Listed { namespace, listing },
             context,
             schema,
+            deletes: TableDeletes::default(),
         })
+    }
+
+    /// A table all of whose manifests were read, with its delete files.
+    #[must_use]
+    pub fn with_deletes(self, deletes: Arc<DeleteIndex>) -> Self {
+        Self {
+            deletes: TableDeletes::new(deletes),
+            ..self
+        }
+    }
+
+    /// The delete files that may apply to what the filters leave: a delete file has the partition of what it deletes
+    /// from, or is of a spec without partitions, whose manifests are always kept.
+    async fn deletes(&self, filters: &[Expr]) -> Result<TableDeletes> {
+        let Files::Listed { namespace, listing } = &self.files else {
+            return Ok(self.deletes.clone());
+        };
+        if listing.deletes.is_empty() {
+            return Ok(TableDeletes::default());
+        }
+        let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
+        let kept = listing.deletes.iter().cloned();
+        let kept = ManifestListing {
+            deletes: kept
+                .filter(|manifest| pruner.keeps_manifest(manifest))
+                .collect(),
+            ..ManifestListing::default()
+        };
+        let files = namespace
+            .delete_files(&self.table, &kept, &self.context.log)
+            .await;
+        let files = files.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(TableDeletes::new(Arc::new(DeleteIndex::new(
+            &self.table,
+            files,
+        ))))
     }
 
     /// The pinned snapshot.
@@ -131,12 +175,6 @@ impl LakeTable {
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
         match &self.files {
             Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
-            Files::Listed { listing, .. } if !listing.deletes.is_empty() => {
-                plan_err!(
-                    "{} has delete files (merge-on-read deletes or updates)",
-                    self.table.name
-                )
-            }
             Files::Listed { namespace, listing } => {
                 let listed = (&*self.table, &**namespace, &**listing);
                 Survivors::of_listed(listed, pruner, wanted, enough, &self.context.log).await
@@ -166,7 +204,12 @@ impl LakeTable {
         root
     }
 
-    fn summary(&self, survivors: &Survivors, placed: &[Placed]) -> ScanSummary {
+    fn summary(
+        &self,
+        survivors: &Survivors,
+        placed: &[Placed],
+        deletes: &PlannedReads,
+    ) -> ScanSummary {
         let committed_ms = self.table.committed_at_ms();
         let mut summary = ScanSummary {
             table: self.table.name.to_string(),
@@ -186,6 +229,7 @@ impl LakeTable {
             placed
                 .iter()
                 .filter_map(|file| Some((file.route.first()?, file.bytes, file.usd))),
+            deletes,
         );
         summary
     }
@@ -235,6 +279,7 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let enough = self.rows_enough(filters, limit);
+        let deletes = self.deletes(filters).await?;
         let projected = projection.map(Vec::as_slice);
         let maker = FileMaker { table: &self.table };
         let (read, share) = maker.columns_read(projected);
@@ -245,16 +290,24 @@ impl TableProvider for LakeTable {
             totals: totals.clone(),
             read,
             files_with_metrics_max: known.files_max(),
+            deletes: deletes.clone(),
         };
         let mut survivors = self.survivors(filters, wanted, enough).await?;
         let root = self.inventory().await;
         let placer = Placer::new(&self.context.sites, self.context.placement, &root, share);
-        let placed = survivors.place(&placer, enough, &totals)?;
+        let placed = survivors.place(&placer, enough, &totals, &deletes)?;
         let files: Vec<&DataFile> = survivors.files().collect();
+        let (deletes, reads) = deletes.of(&files, &placer)?;
 
-        let statistics = known.of_scan(survivors.totals());
-        let groups = maker.groups(&files, &placed, &known, state.config().target_partitions())?;
-        let plan = self.scan_plan(self.summary(&survivors, &placed))?;
+        let statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);
+        let groups = maker.groups(
+            &files,
+            &placed,
+            &deletes,
+            &known,
+            state.config().target_partitions(),
+        )?;
+        let plan = self.scan_plan(self.summary(&survivors, &placed, &reads))?;
         self.exec(state, (groups, statistics), plan, projection, limit)
     }
 }
@@ -286,7 +339,12 @@ impl LakeTable {
         let parquet = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
-        let source = LakeParquetSource::new(parquet, Arc::new(plan), Arc::clone(&self.context));
+        let source = LakeParquetSource::new(
+            parquet,
+            Arc::new(plan),
+            Arc::clone(&self.context),
+            Arc::clone(&runtime.memory_pool),
+        );
         let config = FileScanConfigBuilder::new(store, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)

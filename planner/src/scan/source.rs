@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction,
@@ -24,8 +25,9 @@ use landfast_sites::{CanonicalUri, Route};
 use object_store::ObjectStore;
 
 use super::ScanContext;
+use super::deletes::LakeDeletes;
 use super::filters::Filters;
-use super::open::LakeMorselizer;
+use super::open::{LakeMorselizer, Shared};
 use super::summary::ScanSummary;
 
 /// What one data file is, and where its bytes are: plain data, attached to DataFusion's `PartitionedFile` as
@@ -43,6 +45,8 @@ pub struct LakeFile {
     /// Positions in the table's schema of floating-point columns that may hold NaN, which Parquet's statistics leave
     /// out.
     pub maybe_nan: Arc<[usize]>,
+    /// What is deleted from it.
+    pub deletes: Option<Arc<LakeDeletes>>,
 }
 
 /// What all files of one scan have in common: plain data.
@@ -64,6 +68,7 @@ pub struct LakeParquetSource {
     filters: Filters,
     plan: Arc<ScanPlan>,
     context: Arc<ScanContext>,
+    memory: Arc<dyn MemoryPool>,
 }
 
 impl LakeParquetSource {
@@ -71,12 +76,14 @@ impl LakeParquetSource {
         parquet: ParquetSource,
         plan: Arc<ScanPlan>,
         context: Arc<ScanContext>,
+        memory: Arc<dyn MemoryPool>,
     ) -> Self {
         Self {
             parquet,
             filters: Filters::default(),
             plan,
             context,
+            memory,
         }
     }
 
@@ -115,8 +122,12 @@ impl FileSource for LakeParquetSource {
         Ok(Box::new(LakeMorselizer::new(
             self.parquet.clone(),
             self.filters.clone(),
-            (Arc::clone(&self.plan), Arc::clone(&self.context)),
-            object_store,
+            Shared {
+                plan: Arc::clone(&self.plan),
+                context: Arc::clone(&self.context),
+                memory: Arc::clone(&self.memory),
+                store: object_store,
+            },
             base_config,
             partition,
         )))

@@ -9,6 +9,7 @@ use datafusion_datasource::file_scan_config::FileScanConfig;
 use datafusion_datasource::source::DataSourceExec;
 use landfast_sites::SiteId;
 
+use super::deletes::PlannedReads;
 use super::source::LakeParquetSource;
 
 /// What one scan was planned to read, and from where.
@@ -36,7 +37,9 @@ pub struct ScanSummary {
     pub manifests_total: u64,
     /// Manifests none of whose files are needed.
     pub manifests_pruned: u64,
-    /// Where the rest is to be read, by site.
+    /// Delete files that apply to what is left; each deletion vector counts as one.
+    pub delete_files: u64,
+    /// Where all these are to be read, by site.
     pub placed: Vec<SitePlacement>,
     /// What the reads are estimated to cost, in US dollars.
     pub estimated_usd: f64,
@@ -47,16 +50,25 @@ pub struct ScanSummary {
 pub struct SitePlacement {
     /// The site.
     pub site: SiteId,
-    /// Files to read there.
+    /// Files to read there, delete files too.
     pub files: u64,
-    /// Bytes to read of them, estimated from the columns that the query reads.
+    /// Bytes to read of them, estimated from the columns that the query reads; delete files are read whole.
     pub bytes: u64,
 }
 
 impl ScanSummary {
-    /// Adds up what each file is placed to give.
-    pub(super) fn place<'a>(&mut self, files: impl Iterator<Item = (&'a SiteId, u64, f64)>) {
+    /// Adds up what each file, and each delete file, is placed to give.
+    pub(super) fn place<'a>(
+        &mut self,
+        files: impl Iterator<Item = (&'a SiteId, u64, f64)>,
+        deletes: &'a PlannedReads,
+    ) {
+        self.delete_files = deletes.files;
         let mut sites: BTreeMap<&SiteId, (u64, u64)> = BTreeMap::new();
+        for (site, (files, bytes, usd)) in &deletes.sites {
+            sites.insert(site, (*files, *bytes));
+            self.estimated_usd += usd;
+        }
         for (site, bytes, usd) in files {
             let (files, sum) = sites.entry(site).or_default();
             *files += 1;
@@ -100,6 +112,9 @@ impl Display for ScanSummary {
             self.manifests_total - self.manifests_pruned,
             self.manifests_total
         )?;
+        if self.delete_files > 0 {
+            write!(f, ", delete_files={}", self.delete_files)?;
+        }
         write!(f, ", placed=[")?;
         for (at, placed) in self.placed.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };

@@ -12,6 +12,7 @@ use landfast_catalog::{
 };
 use landfast_sites::ReadLog;
 
+use super::deletes::TableDeletes;
 use super::placing::{Placed, Placer};
 use super::prune::{Mask, Pruner};
 use super::statistics::Totals;
@@ -50,6 +51,8 @@ pub(super) struct Wanted {
     pub(super) read: Vec<i32>,
     /// Files have metrics of their own only if no more than so many are kept. Totals have them always.
     pub(super) files_with_metrics_max: usize,
+    /// What is deleted from them.
+    pub(super) deletes: TableDeletes,
 }
 
 /// What looks through manifests, on any thread.
@@ -131,12 +134,12 @@ impl Survivors {
         wanted: Wanted,
         enough: Option<u64>,
     ) -> Self {
+        let mut gathered = Gathered::new(enough, wanted.deletes.clone());
         let look = Look {
             pruner,
             wanted,
             kept: AtomicUsize::new(0),
         };
-        let mut gathered = Gathered::new(enough);
         for manifest in &files.manifests {
             if gathered.add(look.at(manifest)).is_break() {
                 break;
@@ -163,6 +166,7 @@ impl Survivors {
             .iter()
             .cloned()
             .partition(|manifest| pruner.keeps_manifest(manifest));
+        let mut gathered = Gathered::new(enough, wanted.deletes.clone());
         let look = Arc::new(Look {
             pruner,
             wanted,
@@ -172,7 +176,6 @@ impl Survivors {
             let look = Arc::clone(&look);
             Arc::new(move |manifest: &ManifestFiles| look.at(manifest))
         };
-        let mut gathered = Gathered::new(enough);
         let mut take = |looked| gathered.add(looked);
         namespace
             .visit(table, &kept, log, &looked_at, &mut take)
@@ -217,6 +220,7 @@ impl Survivors {
         placer: &Placer<'_>,
         enough: Option<u64>,
         wanted: &[WantedColumn],
+        deletes: &TableDeletes,
     ) -> Result<Vec<Placed>> {
         let survivors = self.kept.iter();
         let placed: Result<Vec<Placed>> = survivors
@@ -226,7 +230,7 @@ impl Survivors {
         let Some(enough) = enough else {
             return Ok(placed);
         };
-        let rows: Vec<u64> = self.files().map(|file| file.rows).collect();
+        let rows: Vec<u64> = self.files().map(|file| deletes.rows_left(file)).collect();
         let mut soonest: Vec<usize> = (0..placed.len()).collect();
         soonest.sort_by(|a, b| placed[*a].seconds.total_cmp(&placed[*b].seconds));
         let mut keep = vec![false; placed.len()];
@@ -259,16 +263,19 @@ impl Survivors {
 struct Gathered {
     survivors: Survivors,
     enough: Option<u64>,
+    deletes: TableDeletes,
+    /// Rows that are there for sure; counted only where so many may be enough.
     rows: u64,
     manifests: u32,
     files: u64,
 }
 
 impl Gathered {
-    fn new(enough: Option<u64>) -> Self {
+    fn new(enough: Option<u64>, deletes: TableDeletes) -> Self {
         Self {
             survivors: Survivors::default(),
             enough,
+            deletes,
             rows: 0,
             manifests: 0,
             files: 0,
@@ -279,7 +286,9 @@ impl Gathered {
         let survivors = &mut self.survivors;
         survivors.totals.add(looked.totals);
         for (file, column_bytes) in looked.kept {
-            self.rows = self.rows.saturating_add(file.rows);
+            if self.enough.is_some() {
+                self.rows = self.rows.saturating_add(self.deletes.rows_left(&file));
+            }
             survivors.kept.push(Survivor {
                 file,
                 column_bytes,

@@ -144,6 +144,7 @@ impl Default for RawLimits {
 pub(crate) struct RawCache {
     pub(crate) metadata_bytes: u64,
     pub(crate) footer_bytes: u64,
+    pub(crate) delete_bytes: u64,
 }
 
 impl Default for RawCache {
@@ -151,6 +152,7 @@ impl Default for RawCache {
         Self {
             metadata_bytes: 536_870_912,
             footer_bytes: 268_435_456,
+            delete_bytes: 268_435_456,
         }
     }
 }

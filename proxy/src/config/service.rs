@@ -80,6 +80,8 @@ pub struct CacheSizes {
     pub metadata_bytes: u64,
     /// Parquet footers.
     pub footer_bytes: u64,
+    /// Decoded delete files.
+    pub delete_bytes: u64,
 }
 
 /// What is logged, and how.
@@ -240,6 +242,7 @@ pub(super) fn cache(raw: &RawCache) -> CacheSizes {
     CacheSizes {
         metadata_bytes: raw.metadata_bytes,
         footer_bytes: raw.footer_bytes,
+        delete_bytes: raw.delete_bytes,
     }
 }
 

@@ -15,8 +15,8 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::spec::{Datum, Literal, Struct, TableMetadata};
 use landfast_catalog::{
-    CatalogName, ColumnMetrics, DataFile, ManifestFiles, SchemaName, SnapshotFiles, TableName,
-    TableSnapshot,
+    CatalogName, ColumnMetrics, DataFile, DeleteFile, DeleteIndex, ManifestFiles, SchemaName,
+    SnapshotFiles, TableName, TableSnapshot,
 };
 use landfast_sites::{
     CanonicalUri, FileId, FileSpec, Holdings, Link, LinkSpec, MappingSpec, ReadLog, SiteId,
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::placement::{PlacementMode, PlacementPolicy};
-use crate::scan::{FooterCache, LakeTable, ScanContext, ScanSummary, scan_summaries};
+use crate::scan::{DeleteCache, FooterCache, LakeTable, ScanContext, ScanSummary, scan_summaries};
 use crate::types::FIELD_ID_KEY;
 
 pub(super) const ROOT: &str = "gs://lake/db/t";
@@ -42,6 +42,7 @@ pub(super) struct Lake {
     dir: TempDir,
     pub(super) sites: Arc<Sites>,
     pub(super) footers: Arc<FooterCache>,
+    pub(super) deletes: Arc<DeleteCache>,
 }
 
 impl Lake {
@@ -86,6 +87,7 @@ impl Lake {
             dir,
             sites: sites.unwrap(),
             footers: Arc::new(FooterCache::new(64 << 20)),
+            deletes: Arc::new(DeleteCache::new(64 << 20)),
         }
     }
 
@@ -148,6 +150,7 @@ impl Lake {
         Arc::new(ScanContext {
             sites: Arc::clone(&self.sites),
             footers: Arc::clone(&self.footers),
+            deletes: Arc::clone(&self.deletes),
             placement: PlacementPolicy {
                 mode,
                 seconds_per_usd: 1.0,
@@ -160,6 +163,28 @@ impl Lake {
 
     pub(super) fn table(&self, metadata: Value, files: Vec<DataFile>) -> Table {
         self.table_in(self.context(PlacementMode::Nearest), metadata, files)
+    }
+
+    /// A table with delete files.
+    pub(super) fn table_with_deletes(
+        &self,
+        metadata: Value,
+        files: Vec<DataFile>,
+        deletes: Vec<DeleteFile>,
+    ) -> Table {
+        let mut table = self.table(metadata, files);
+        let provider = Arc::into_inner(table.provider).unwrap();
+        let index = DeleteIndex::new(provider.snapshot(), deletes.into());
+        table.provider = Arc::new(provider.with_deletes(Arc::new(index)));
+        table
+    }
+
+    /// Writes any file at the origin.
+    pub(super) fn put(&self, uri: &str, bytes: &[u8]) -> FileId {
+        let path = self.path("cloud", uri);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        FileId::new(CanonicalUri::new(uri), Some(bytes.len() as u64))
     }
 
     pub(super) fn table_in(

@@ -2,6 +2,8 @@
 
 mod columns;
 mod defaults;
+mod delete_files;
+mod deletes;
 mod filters;
 mod foreign;
 pub(super) mod lake;
