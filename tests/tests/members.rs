@@ -240,3 +240,51 @@ fn private_key() -> String {
     );
     String::from_utf8(made.stdout).unwrap()
 }
+
+#[test]
+fn a_table_without_a_catalog_is_followed_in_its_folder_as_its_writer_commits() {
+    let pair = Pair::start().unwrap();
+    let mut python = pair.iceberg();
+    let table = json!(["s", "t"]);
+    python.ask(
+        "create_namespace",
+        json!({ "catalog": "rest", "namespace": ["s"] }),
+    );
+    let made = python.ask(
+        "create_table",
+        json!({ "catalog": "rest", "table": table, "columns": columns() }),
+    );
+    let metadata = made["metadata_location"].as_str().unwrap();
+    let location = metadata.split("/metadata/").next().unwrap();
+    // The catalog that PyIceberg writes with is not one of Landfast's.
+    let config = pair.config().with(&format!(
+        "[[catalog]]\nname = \"exported\"\nkind = \"folders\"\n\
+         [[catalog.table]]\nschema = \"sales\"\nname = \"orders\"\nlocation = \"{location}\"\n"
+    ));
+    let landfast = Landfast::start(&config).unwrap();
+    let mut client = Adbc::to(&landfast);
+    client.execute("set landfast.freshness = 'strong'").unwrap();
+    let mut count = || {
+        let rows = client.query("select count(*) from exported.sales.orders");
+        rows.only().as_i64().unwrap()
+    };
+    assert_eq!(count(), 3);
+    python.ask(
+        "append",
+        json!({ "catalog": "rest", "table": table, "columns": columns() }),
+    );
+    assert_eq!(
+        count(),
+        6,
+        "a commit between two queries is seen by the second"
+    );
+    let bucket = pair.gcs.bucket("lake").unwrap();
+    let folder = location.strip_prefix("gs://lake/").unwrap();
+    let half = format!("{folder}/metadata/00099-half.metadata.json");
+    bucket
+        .put(&half, b"{\"format-version\": 2, ".to_vec())
+        .unwrap();
+    assert_eq!(count(), 6, "what is half written is passed over");
+    let refused = client.refused("drop table exported.sales.orders");
+    assert!(refused.message.contains("only read"), "{}", refused.message);
+}

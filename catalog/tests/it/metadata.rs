@@ -199,7 +199,11 @@ async fn a_new_snapshot_costs_only_its_list_and_its_new_manifests() {
     assert_eq!(namespace.files(&table, &log).await.unwrap().count(), 4);
     let read = namespace.cache_stats().misses - before;
     assert_eq!(read, 2, "the list and one manifest");
-    assert_eq!(requests(&log), 4, "each is asked for near by, and read afar");
+    assert_eq!(
+        requests(&log),
+        4,
+        "each is asked for near by, and read afar"
+    );
 }
 
 #[tokio::test]
