@@ -14,14 +14,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use arrow::array::RecordBatch;
 use landfast_proxy::client::{Client, Endpoint, Login};
 use landfast_tests::fixtures::{Fixture, PREFIXES, home, lake, with_table};
 use landfast_tests::landfast::{Config, Landfast};
 use landfast_tests::process::run_dir;
 use landfast_tests::stores::block_on;
 
-/// What is not read yet: the fixture, the query (`*` for any), and why. Each must fail, or it comes off the list.
-const NOT_YET: &[(&str, &str, &str)] = &[];
+/// What is not read yet: the fixture (`*` for all of them), words of the query (none for all of them), and why. Each such
+/// query must fail, or the entry comes off the list.
+const NOT_YET: &[(&str, &str, &str)] = &[
+    ("*", "FOR VERSION AS OF", "time travel"),
+    ("*", "FOR TIMESTAMP AS OF", "time travel"),
+    (
+        "pyiceberg_all_types",
+        "TIME '13:05:06.000123'",
+        "a literal has nanoseconds, the column microseconds, and nothing brings them together",
+    ),
+    (
+        "pyiceberg_odd_partitions",
+        "",
+        "the Avro reader refuses letters beyond ASCII in the name of a partition field",
+    ),
+];
 
 /// Engines whose fixtures are read here.
 const ENGINES: [&str; 4] = ["spark", "java", "trino", "pyiceberg"];
@@ -92,16 +107,17 @@ fn what_is_listed_as_not_read_yet_exists() {
         .iter()
         .flat_map(|engine| Fixture::of(engine).unwrap())
         .collect();
-    for (table, query, _) in NOT_YET {
-        let fixture = fixtures.iter().find(|fixture| fixture.table == *table);
-        let fixture = fixture.unwrap_or_else(|| panic!("there is no fixture {table}"));
-        let known = *query == "*"
-            || fixture
-                .queries
-                .iter()
-                .any(|answered| answered.name == *query);
-        assert!(known, "{table} has no query '{query}'");
+    for listed in NOT_YET {
+        let asked = fixtures.iter().any(|fixture| {
+            let mut statements = fixture.queries.iter().map(|answered| &answered.sql);
+            statements.any(|sql| is_listed(listed, &fixture.table, sql))
+        });
+        assert!(asked, "no fixture has a query like {listed:?}");
     }
+}
+
+fn is_listed((table, words, _): &(&str, &str, &str), fixture: &str, sql: &str) -> bool {
+    (*table == "*" || *table == fixture) && sql.contains(words)
 }
 
 /// Asks every query of an engine's fixtures, and panics with all differences.
@@ -119,8 +135,8 @@ fn check(engine: &str) {
         made.unwrap_or_else(|error| panic!("CREATE SCHEMA: {error}"));
         for fixture in &fixtures {
             queries += fixture.queries.len() + fixture.refused.len();
-            let faults = faults(&mut client, engine, fixture).await;
-            judge(fixture, faults, &mut report);
+            let outcomes = outcomes(&mut client, engine, fixture).await;
+            judge(fixture, &outcomes, &mut report);
         }
     });
     assert!(
@@ -130,83 +146,98 @@ fn check(engine: &str) {
     );
 }
 
-/// A statement (a query's name, or the text of what must be refused) and what is wrong with what it gave.
-type Fault = (String, String);
+/// What is wrong with what a statement gave, if anything.
+struct Outcome<'a> {
+    /// The query's name, or the text of what must be refused.
+    name: &'a str,
+    sql: &'a str,
+    /// Whether it must be answered rather than refused.
+    answered: bool,
+    fault: Option<String>,
+}
 
-async fn faults(client: &mut Client, engine: &str, fixture: &Fixture) -> Vec<Fault> {
+async fn outcomes<'a>(client: &mut Client, engine: &str, fixture: &'a Fixture) -> Vec<Outcome<'a>> {
     let table = &fixture.table;
-    if let Err(error) = fixture.metadata_file() {
-        return vec![("*".to_owned(), format!("{error:#}"))];
-    }
-    let call = format!(
-        "CALL landfast.register_table('fixtures.{engine}.{table}', '{}')",
-        fixture.metadata
-    );
-    let registered = client
-        .query(&call)
-        .await
-        .map(|_| ())
-        .map_err(|error| error.to_string());
-    let mut faults = Vec::new();
+    let registered = register(client, engine, fixture).await;
+    let mut outcomes = Vec::new();
     for answered in &fixture.queries {
         let fault = match &registered {
-            Err(error) => Some(format!("not registered: {error}")),
+            Err(error) => Some(error.clone()),
             Ok(()) => {
                 let sql = with_table(&answered.sql, "fixtures", engine, table).unwrap();
                 match client.query(&sql).await {
                     Ok((execution, batches)) => answered.difference(&execution.schema, &batches),
-                    Err(error) => Some(format!("{error}")),
+                    Err(error) => Some(error.to_string()),
                 }
             }
         };
-        faults.extend(fault.map(|fault| (answered.name.clone(), fault)));
+        outcomes.push(Outcome {
+            name: &answered.name,
+            sql: &answered.sql,
+            answered: true,
+            fault,
+        });
     }
     for refused in &fixture.refused {
         let sql = with_table(&refused.sql, "fixtures", engine, table).unwrap();
         let said = match &registered {
             Err(error) => Err(error.clone()),
             Ok(()) => match client.query(&sql).await {
-                Ok((_, batches)) => Ok(batches.iter().map(|batch| batch.num_rows()).sum::<usize>()),
+                Ok((_, batches)) => Ok(batches.iter().map(RecordBatch::num_rows).sum::<usize>()),
                 Err(error) => Err(error.to_string()),
             },
         };
+        let because = &refused.because;
         let fault = match said {
             Ok(rows) => Some(format!("answered with {rows} rows, and must be refused")),
-            Err(error) if error.contains(&refused.because) => None,
-            Err(error) => Some(format!(
-                "refused without saying '{}': {error}",
-                refused.because
-            )),
+            Err(error) if error.contains(because) => None,
+            Err(error) => Some(format!("refused without saying '{because}': {error}")),
         };
-        faults.extend(fault.map(|fault| (refused.sql.clone(), fault)));
+        outcomes.push(Outcome {
+            name: &refused.sql,
+            sql: &refused.sql,
+            answered: false,
+            fault,
+        });
     }
-    faults
+    outcomes
+}
+
+async fn register(client: &mut Client, engine: &str, fixture: &Fixture) -> Result<(), String> {
+    if let Err(error) = fixture.metadata_file() {
+        return Err(format!("{error:#}"));
+    }
+    let call = format!(
+        "CALL landfast.register_table('fixtures.{engine}.{}', '{}')",
+        fixture.table, fixture.metadata
+    );
+    let registered = client.query(&call).await;
+    registered
+        .map(|_| ())
+        .map_err(|error| format!("not registered: {error}"))
 }
 
 /// Adds to the report what is wrong with a fixture and not listed, and what is listed and not wrong.
-fn judge(fixture: &Fixture, faults: Vec<Fault>, report: &mut String) {
-    let listed = NOT_YET
-        .iter()
-        .filter(|(table, _, _)| *table == fixture.table);
-    for (_, query, why) in listed.clone() {
-        let fails = faults
-            .iter()
-            .any(|(name, _)| *query == "*" || name == query);
-        if !fails {
-            let _ = writeln!(
-                report,
-                "  {} · {query}: right now; take it off the list of what is not read yet ({why})",
-                fixture.table
-            );
-        }
-    }
-    for (name, fault) in faults {
-        let known = listed
-            .clone()
-            .any(|(_, query, _)| *query == "*" || *query == name);
-        if !known {
-            let _ = writeln!(report, "  {} · {name}: {fault}", fixture.table);
-        }
+fn judge(fixture: &Fixture, outcomes: &[Outcome<'_>], report: &mut String) {
+    let table = &fixture.table;
+    for Outcome {
+        name,
+        sql,
+        answered,
+        fault,
+    } in outcomes
+    {
+        let listed = NOT_YET.iter().find(|listed| is_listed(listed, table, sql));
+        let _ = match (fault, listed) {
+            (Some(fault), None) => writeln!(report, "  {table} · {name}: {fault}"),
+            (None, Some(listed)) if *answered => {
+                writeln!(
+                    report,
+                    "  {table} · {name}: right now; take {listed:?} off the list"
+                )
+            }
+            _ => continue,
+        };
     }
 }
 
