@@ -6,6 +6,7 @@
 
 mod catalog_entries;
 mod command;
+mod comparisons;
 mod conform;
 mod explain;
 mod functions;

@@ -9,9 +9,11 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::prelude::SessionConfig;
 
 use super::EngineSpec;
+use super::comparisons::DecimalsWithDoubles;
 use super::functions;
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
@@ -46,7 +48,7 @@ pub(super) fn template(spec: &EngineSpec) -> Result<(SessionState, Arc<dyn Memor
         .with_memory_pool(Arc::clone(&pool))
         .with_disk_manager_builder(disk)
         .build_arc()?;
-    let state = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config(spec))
         .with_runtime_env(runtime)
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
@@ -56,6 +58,7 @@ pub(super) fn template(spec: &EngineSpec) -> Result<(SessionState, Arc<dyn Memor
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(functions::table())
         .build();
+    state.register_function_rewrite(Arc::new(DecimalsWithDoubles))?;
     Ok((state, pool))
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod bind;
 mod build;
+mod literals;
 pub(crate) mod parse;
 pub(crate) mod refuse;
 mod shape;

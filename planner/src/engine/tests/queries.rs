@@ -60,6 +60,48 @@ async fn queries_give_their_rows_with_one_schema_on_every_path() {
 }
 
 #[tokio::test]
+async fn a_decimal_meets_a_number_as_it_is_written_and_any_other_double_as_a_double() {
+    let lake = Lake::new().await;
+    for (compared, rows) in [
+        ("d + 0.79 = 7.79", vec!["7"]),
+        ("d + 123456.79 = 123463.79", vec!["7"]),
+        ("123463.79 >= d + 123456.79 AND d > 5", vec!["6", "7"]),
+        ("d + 9999992.99 >= 9999999.99", vec!["7", "8", "9"]),
+        ("d - 9999999.99 < -9999997.99", vec!["0", "1"]),
+        (
+            "d / 100 BETWEEN 0.06 - 0.01 AND 0.06 + 0.01",
+            vec!["5", "6", "7"],
+        ),
+        ("d + 123456.79 IN (123463.79, 123464.79, 5)", vec!["7", "8"]),
+        (
+            "CASE d + 123456.79 WHEN 123463.79 THEN true ELSE false END",
+            vec!["7"],
+        ),
+        ("d + 1234567890123456.78 = 1234567890123463.78", vec!["7"]),
+        (
+            "d + 18446744073709551617 > 18446744073709551624",
+            vec!["8", "9"],
+        ),
+        ("d = CAST(n AS DOUBLE) AND n > 7", vec!["8", "9"]),
+        ("d < CAST(n AS DOUBLE) * 1e300 AND n < 3", vec!["1", "2"]),
+        ("d < CAST('NaN' AS DOUBLE) AND n < 2", vec!["0", "1"]),
+        ("d > 6.5e0", vec!["7", "8", "9"]),
+        ("CAST(n AS DOUBLE) / 10 = 0.7", vec!["7"]),
+        ("n * 0.5 BETWEEN 1.25 AND 2", vec!["3", "4"]),
+    ] {
+        let text = format!(
+            "SELECT n FROM (SELECT n, CAST(n AS DECIMAL(20, 2)) AS d FROM landfast.system.numbers) WHERE {compared} ORDER BY n"
+        );
+        assert_eq!(lake.rows(&text).await, rows, "{text}");
+    }
+    assert_eq!(
+        lake.rows("SELECT arrow_typeof(19.99), arrow_typeof(1.5 + 1), arrow_typeof(1)")
+            .await,
+        ["Float64|Float64|Int64"]
+    );
+}
+
+#[tokio::test]
 async fn nullability_and_types_are_stable_and_dictionaries_are_values() {
     let lake = Lake::new().await;
     let described = lake

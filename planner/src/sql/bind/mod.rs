@@ -26,6 +26,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::Position;
+use crate::sql::literals::keep_long_numbers;
 use crate::sql::refuse::place;
 use crate::sql::version::Version;
 use crate::{PlannerError, Result};
@@ -120,6 +121,7 @@ impl UnknownNames {
 
 /// Rewrites every unquoted name of the query to the one it means. Gives the names that mean nothing, and the tables whose
 /// metadata columns are named: those the engine has to see with them, and then the query is bound once more.
+/// Numbers that a double would round become decimals.
 pub(crate) fn bind(
     query: &mut Query,
     known: &KnownTables,
@@ -131,6 +133,7 @@ pub(crate) fn bind(
         extended: BTreeSet::new(),
     };
     binder.query(query, None, &Withs::default())?;
+    keep_long_numbers(query);
     Ok((UnknownNames(binder.unknown), binder.extended))
 }
 
