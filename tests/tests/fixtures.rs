@@ -31,11 +31,6 @@ const NOT_YET: &[(&str, &str, &str)] = &[
     ("java", "$", "metadata tables"),
     (
         "java",
-        "Time64(ns)",
-        "times of literals, which have nanoseconds",
-    ),
-    (
-        "java",
         "Fail to parse schema in manifest",
         "manifests of schemas with newer types",
     ),
