@@ -29,20 +29,10 @@ const NOT_YET: &[(&str, &str, &str)] = &[
     ("java", "has delete files", "equality deletes"),
     ("java", "there is no column _", "metadata columns"),
     ("java", "$", "metadata tables"),
-    (
-        "java",
-        "Fail to parse schema in manifest",
-        "manifests of schemas with newer types",
-    ),
     ("java", "there is no column", "why a column is left out"),
     ("spark", "has delete files", "position deletes"),
     ("spark", "there is no column _", "metadata columns"),
     ("spark", "$", "metadata tables"),
-    (
-        "spark",
-        "conflicts with schema field",
-        "names of void partition fields",
-    ),
     (
         "spark",
         "not registered",
@@ -55,11 +45,6 @@ const NOT_YET: &[(&str, &str, &str)] = &[
         "pyiceberg",
         "Time64(ns)",
         "times of literals, which have nanoseconds",
-    ),
-    (
-        "pyiceberg",
-        "Invalid field name",
-        "partition fields named with letters beyond ASCII",
     ),
     ("views", "there is no table", "views"),
 ];
