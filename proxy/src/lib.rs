@@ -13,6 +13,7 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod cpu;
 pub mod demo;
 pub mod error;
 pub mod flight;

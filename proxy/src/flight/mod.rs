@@ -40,6 +40,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use landfast_planner::Engine;
 
 use crate::auth::Authenticator;
+use crate::cpu::CpuRuntime;
 use crate::limits::{Admission, Limits};
 use crate::queries::QueryRegistry;
 use crate::session::Sessions;
@@ -65,6 +66,8 @@ pub struct FlightSpec {
     pub queries: Arc<QueryRegistry>,
     /// Lets queries in.
     pub admission: Arc<Admission>,
+    /// Where queries are planned and run.
+    pub cpu: Arc<CpuRuntime>,
     /// The service's bounds.
     pub limits: Limits,
     /// Signs tickets; the proxies of one federation share it.
@@ -79,6 +82,7 @@ pub(in crate::flight) struct Core {
     reception: Reception,
     queries: Arc<QueryRegistry>,
     admission: Arc<Admission>,
+    cpu: Arc<CpuRuntime>,
     limits: Limits,
     tickets: Tickets,
     planned: Waiting<Planned>,
@@ -120,6 +124,7 @@ impl FlightSql {
             },
             queries: spec.queries,
             admission: spec.admission,
+            cpu: spec.cpu,
             tickets: Tickets::new(&spec.signing_key, limits.ticket_ttl, limits.ticket_bytes),
             planned: Waiting::new(
                 limits.planned_queries,

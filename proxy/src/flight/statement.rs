@@ -184,15 +184,26 @@ impl Core {
         deadline
             .bound(async {
                 let _permit = self.admission.admit(Stage::New).await?;
-                let request = PlanRequest {
-                    statement,
-                    parameters: row.as_ref(),
-                    settings,
-                    asker: &caller.asker(),
-                    pins,
-                    query_id: &query.id().to_string(),
-                };
-                Ok(self.engine.plan(request).await?)
+                let (engine, statement) = (Arc::clone(&self.engine), statement.clone());
+                let (settings, pins) = (settings.clone(), pins.to_vec());
+                let (asker, query_id) = (caller.asker(), query.id().to_string());
+                let planned = self.cpu.spawn(async move {
+                    let request = PlanRequest {
+                        statement: &statement,
+                        parameters: row.as_ref(),
+                        settings: &settings,
+                        asker: &asker,
+                        pins: &pins,
+                        query_id: &query_id,
+                    };
+                    engine.plan(request).await
+                });
+                match planned.await {
+                    Ok(planned) => Ok(planned?),
+                    Err(died) => Err(Fault::internal(format!(
+                        "planning ended unexpectedly: {died}"
+                    ))),
+                }
             })
             .await?
     }
@@ -316,7 +327,10 @@ impl Core {
                     idle: self.limits.stream_idle,
                     permit,
                 };
-                Ok(caller.respond(start(parts, encoder, query, bounds).boxed(), Some(id)))
+                Ok(caller.respond(
+                    start(&self.cpu, parts, encoder, query, bounds).boxed(),
+                    Some(id),
+                ))
             }
             Err(fault) => {
                 let fault: Fault = fault;

@@ -1,4 +1,5 @@
-//! A result on its way: batches are encoded on a task of their own, and wait for the client in a small channel.
+//! A result on its way: batches are made and encoded by a task of their own, on the runtime for that, and wait for the
+//! client in a small channel.
 //!
 //! Dropping the stream ends the task at once, and with it the query and its reads. The end of the channel alone is not
 //! the end of the result: only a task that says that it sent everything ends the stream without an error.
@@ -24,6 +25,7 @@ use tonic::Status;
 use super::encode::Encoder;
 use super::fault::Fault;
 use super::wire::WireCast;
+use crate::cpu::CpuRuntime;
 use crate::limits::{Deadline, LimitError, Permit};
 use crate::queries::Query;
 
@@ -101,6 +103,7 @@ pub(super) struct Bounds {
 
 /// Starts a result.
 pub(super) fn start(
+    cpu: &CpuRuntime,
     parts: impl Parts,
     encoder: Encoder,
     mut query: Query,
@@ -108,7 +111,7 @@ pub(super) fn start(
 ) -> ResultStream {
     let (sender, messages) = mpsc::channel(MESSAGES_WAITING);
     let ending = Ending::default();
-    let task = tokio::spawn({
+    let task = cpu.spawn({
         let ending = ending.clone();
         async move {
             let Bounds {
@@ -151,7 +154,7 @@ pub(super) fn start(
         messages,
         ending,
         ended: false,
-        _task: AbortOnDropHandle::new(task),
+        _task: task,
     }
 }
 

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use crate::admin::AdminSources;
 use crate::auth::{AuthSpec, Authenticator};
 use crate::config::Config;
+use crate::cpu::CpuRuntime;
 use crate::error::ProxyError;
 use crate::flight::{FlightSpec, FlightSql};
 use crate::limits::{Admission, Limits};
@@ -76,6 +77,7 @@ impl Parts {
             sessions: Arc::clone(&sessions),
             queries,
             admission: Arc::clone(&admission),
+            cpu: Arc::new(CpuRuntime::new().map_err(ProxyError::Terminal)?),
             limits,
             signing_key,
             advertise: config.advertise.clone(),

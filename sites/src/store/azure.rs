@@ -6,6 +6,7 @@ use object_store::ObjectStore;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use secrecy::ExposeSecret;
 
+use super::connector::Connector;
 use super::{Opener, cannot_open, client_options, retry};
 use crate::error::SitesError;
 use crate::id::SiteId;
@@ -17,6 +18,7 @@ pub(super) struct Azure {
     site: SiteId,
     spec: AzureSpec,
     timeouts: Timeouts,
+    connector: Connector,
 }
 
 impl Azure {
@@ -25,6 +27,7 @@ impl Azure {
             site: site.clone(),
             spec: spec.clone(),
             timeouts,
+            connector: Connector::here(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Opener for Azure {
             .with_account(&self.spec.account)
             .with_container_name(container)
             .with_client_options(client_options(self.timeouts, self.spec.allow_http))
+            .with_http_connector(self.connector.clone())
             .with_retry(retry(self.timeouts));
         if let Some(endpoint) = &self.spec.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());

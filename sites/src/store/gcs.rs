@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use object_store::ObjectStore;
 use object_store::gcp::GoogleCloudStorageBuilder;
 
+use super::connector::Connector;
 use super::{Opener, cannot_open, client_options, retry};
 use crate::credentials::{GoogleCredential, GoogleTokens, StoreTokens, google_tokens};
 use crate::error::SitesError;
@@ -22,6 +23,7 @@ pub(super) struct Gcs {
     tokens: Option<Arc<dyn GoogleTokens>>,
     headers: HeaderMap,
     timeouts: Timeouts,
+    connector: Connector,
 }
 
 impl Gcs {
@@ -51,6 +53,7 @@ impl Gcs {
             tokens,
             headers,
             timeouts,
+            connector: Connector::here(),
         })
     }
 }
@@ -66,6 +69,7 @@ impl Opener for Gcs {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
             .with_client_options(options)
+            .with_http_connector(self.connector.clone())
             .with_retry(retry(self.timeouts));
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_base_url(endpoint);

@@ -13,6 +13,7 @@ use crate::id::SiteId;
 use crate::spec::{SimulatedLink, StoreSpec, Timeouts};
 
 mod azure;
+mod connector;
 mod file;
 mod gcs;
 mod s3;

@@ -6,6 +6,7 @@ use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use secrecy::ExposeSecret;
 
+use super::connector::Connector;
 use super::{Opener, cannot_open, client_options, retry};
 use crate::error::SitesError;
 use crate::id::SiteId;
@@ -19,6 +20,7 @@ pub(super) struct S3 {
     site: SiteId,
     spec: S3Spec,
     timeouts: Timeouts,
+    connector: Connector,
 }
 
 impl S3 {
@@ -27,6 +29,7 @@ impl S3 {
             site: site.clone(),
             spec: spec.clone(),
             timeouts,
+            connector: Connector::here(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Opener for S3 {
             .with_bucket_name(bucket)
             .with_virtual_hosted_style_request(!self.spec.path_style)
             .with_client_options(client_options(self.timeouts, self.spec.allow_http))
+            .with_http_connector(self.connector.clone())
             .with_retry(retry(self.timeouts))
             .build()
             .map_err(|e| cannot_open(&self.site, &what, &e))?;

@@ -35,6 +35,7 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::auth::{AuthSpec, StaticToken, User, hash_password};
+use crate::cpu::CpuRuntime;
 use crate::metrics::Metrics;
 use crate::session::SessionLimits;
 use crate::system::SystemCatalog;
@@ -115,6 +116,7 @@ async fn service(limits: Limits) -> Service {
     .unwrap();
     let admission = Admission::new(&limits);
     let flight = FlightSql::new(FlightSpec {
+        cpu: Arc::new(CpuRuntime::new().unwrap()),
         sessions: Arc::new(Sessions::new(
             SessionLimits::default(),
             engine.defaults().clone(),

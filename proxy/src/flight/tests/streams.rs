@@ -152,3 +152,40 @@ async fn statements_and_parameters_that_are_too_large_are_refused() {
     client.rows("SELECT 1").await.unwrap();
     assert_eq!(service.core.planned.count(), 0);
 }
+
+#[tokio::test]
+async fn queries_that_compute_hold_up_nothing_but_queries() {
+    let service = service(Limits::default()).await;
+    let threads = std::thread::available_parallelism().unwrap().get();
+    // As many as the runtime has threads, each of which computes until it is told to stop.
+    let (started, mut all_busy) = tokio::sync::mpsc::channel(threads);
+    let (told, busy): (Vec<_>, Vec<_>) = (0..threads)
+        .map(|_| {
+            let started = started.clone();
+            let (tell, told) = std::sync::mpsc::channel::<()>();
+            let task = service.core.cpu.spawn(async move {
+                started.try_send(()).unwrap();
+                // An error: who would tell is gone, and that tells it too.
+                told.recv().unwrap_err();
+            });
+            (tell, task)
+        })
+        .unzip();
+    for _ in 0..threads {
+        all_busy.recv().await.unwrap();
+    }
+    // Whoever logs in and asks for what needs no query is answered.
+    let mut client = service.login("bob").await;
+    let wanted = arrow_flight::sql::CommandGetSqlInfo { info: vec![] };
+    let info = client.info_response(&wanted).await.unwrap().into_inner();
+    let mut answer = client.get(ticket(&info)).await.unwrap();
+    assert!(answer.message().await.unwrap().is_some());
+    // And a query waits for a thread, and then runs.
+    let mut asking = Box::pin(client.rows("SELECT 1"));
+    assert!(futures::poll!(&mut asking).is_pending());
+    drop(told);
+    for task in busy {
+        task.await.unwrap();
+    }
+    assert_eq!(asking.await.unwrap()[0].num_rows(), 1);
+}
