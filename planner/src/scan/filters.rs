@@ -12,7 +12,10 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, DynamicFilterTracking, Literal};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterTracking, InListExpr, IsNotNullExpr, IsNullExpr, Literal,
+    NotExpr,
+};
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_plan::joins::HashTableLookupExpr;
@@ -174,4 +177,39 @@ fn is_false_for_nan(filter: &Filter) -> bool {
         }
         _ => false,
     }
+}
+
+fn compares(operator: Operator) -> bool {
+    use Operator as O;
+    matches!(
+        operator,
+        O::And | O::Or | O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq
+    )
+}
+
+/// Whether a filter gives an answer for every row: it compares columns and literals, and no more.
+pub(super) fn cannot_fail(filter: &Filter) -> bool {
+    let Ok(now) = snapshot_physical_expr(Arc::clone(filter)) else {
+        return false;
+    };
+    let mut may_fail = false;
+    let looked = now.apply(|node| {
+        let compares = node
+            .downcast_ref::<BinaryExpr>()
+            .is_some_and(|of| compares(*of.op()));
+        let known = compares
+            || node.is::<Column>()
+            || node.is::<Literal>()
+            || node.is::<InListExpr>()
+            || node.is::<IsNullExpr>()
+            || node.is::<IsNotNullExpr>()
+            || node.is::<NotExpr>();
+        may_fail |= !known;
+        Ok(if may_fail {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    });
+    looked.is_ok() && !may_fail
 }

@@ -21,6 +21,7 @@ mod placing;
 mod provider;
 mod prune;
 mod reader;
+mod scan_columns;
 mod sound_footer;
 mod source;
 mod split;
@@ -38,7 +39,9 @@ use landfast_sites::{ReadLog, Sites};
 
 use crate::placement::PlacementPolicy;
 
-pub use deletes::{DeleteCache, DeleteSource, LakeDeletes, VectorBlob};
+pub use deletes::{
+    DeleteCache, DeleteSource, KeyColumn, KeyDeletes, KeySetId, LakeDeletes, VectorBlob,
+};
 pub use footers::FooterCache;
 pub use metadata_columns::{
     FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,

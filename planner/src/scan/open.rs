@@ -6,9 +6,10 @@ use std::sync::Arc;
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
 use datafusion::physical_optimizer::pruning::{FilePruner, PruningPredicateBuilder};
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file::FileSource;
 use datafusion_datasource::file_scan_config::{FileScanConfig, FileScanConfigBuilder};
@@ -24,17 +25,32 @@ use object_store::ObjectStore;
 
 use super::ScanContext;
 use super::columns::{Absentees, FileColumns, OneFile};
-use super::deletes::{DeleteReader, Deleted, without};
-use super::filters::{Filters, OpenedFilters};
+use super::deletes::{
+    DeleteReader, DeletedKeys, DeletedPositions, Sieve, Sifted, columns_to_read, without,
+};
+use super::filters::{Filters, OpenedFilters, cannot_fail};
 use super::footers::{FileAtSites, Footer};
 use super::source::{LakeFile, ScanPlan, all_of};
+
+/// What is deleted from one file, read.
+#[derive(Default)]
+struct Deleted {
+    positions: Option<DeletedPositions>,
+    keys: Vec<DeletedKeys>,
+    /// The data file's own.
+    sequence_number: i64,
+}
 
 /// Plans the files of one partition.
 pub(super) struct LakeMorselizer(Arc<Partition>);
 
 /// What every file of one partition is opened with.
 struct Partition {
+    /// Reads what the query asks for.
     parquet: ParquetSource,
+    /// Reads all columns that the scan may read.
+    every: ParquetSource,
+    projection: ProjectionExprs,
     filters: Filters,
     shared: Shared,
     /// Limit and order of the scan, and nothing else: it is copied for each file.
@@ -52,25 +68,29 @@ pub(super) struct Shared {
 
 impl LakeMorselizer {
     pub(super) fn new(
-        parquet: ParquetSource,
+        every: ParquetSource,
+        projection: ProjectionExprs,
         filters: Filters,
         shared: Shared,
         config: &FileScanConfig,
         index: usize,
-    ) -> Self {
+    ) -> Result<Self> {
+        let parquet = projected(&every, &projection)?;
         let slim =
             FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(parquet.clone()))
                 .with_limit(config.limit)
                 .with_preserve_order(config.preserve_order)
                 .with_statistics(Default::default())
                 .build();
-        Self(Arc::new(Partition {
+        Ok(Self(Arc::new(Partition {
             parquet,
+            every,
+            projection,
             filters,
             shared,
             slim,
             index,
-        }))
+        })))
     }
 }
 
@@ -167,17 +187,26 @@ impl Partition {
         })
     }
 
-    /// The file's positions that are deleted.
-    async fn deleted(&self, lake: &LakeFile) -> Result<Option<Deleted>> {
+    /// What is deleted from the file.
+    async fn deleted(&self, lake: &LakeFile) -> Result<Deleted> {
         let Some(deletes) = &lake.deletes else {
-            return Ok(None);
+            return Ok(Deleted::default());
         };
+        let plan = &self.shared.plan;
         let reader = DeleteReader {
             context: &self.shared.context,
             memory: &self.shared.memory,
+            mapping: plan.mapping.as_ref(),
+            defaults: &plan.defaults,
         };
-        let deleted = reader.positions(&lake.uri, deletes).await;
-        deleted.map_err(|error| error.context(format!("deletes of data file {}", lake.uri)))
+        let read = try_join(reader.positions(&lake.uri, deletes), reader.keys(deletes)).await;
+        let (positions, keys) =
+            read.map_err(|error| error.context(format!("deletes of data file {}", lake.uri)))?;
+        Ok(Deleted {
+            positions,
+            keys,
+            sequence_number: deletes.sequence_number,
+        })
     }
 
     fn open(
@@ -185,7 +214,7 @@ impl Partition {
         file: PartitionedFile,
         lake: &LakeFile,
         footer: Arc<Footer>,
-        deleted: Option<Deleted>,
+        deleted: Deleted,
     ) -> Result<Box<dyn MorselPlanner>> {
         let table = self.parquet.table_schema().file_schema();
         let absentees = Absentees {
@@ -196,9 +225,27 @@ impl Partition {
         let columns = FileColumns::resolve(&lake.uri, table, &footer, mapping, &absentees);
         let columns = Arc::new(columns);
 
-        let filters = self.filters.open(&lake.maybe_nan)?;
+        let mut filters = self.filters.open(&lake.maybe_nan)?;
         let mut file = file.with_arrow_schema(Arc::clone(columns.file_schema()));
+        let mut config = self.slim.clone();
         let mut parquet = self.parquet.clone();
+        let mut sieve = None;
+        if !deleted.keys.is_empty() {
+            // Rows are left out after the reader: it must not stop early, nor evaluate what may fail on a deleted row.
+            config.limit = None;
+            filters.rows.retain(cannot_fail);
+            let read = columns_to_read(&self.projection, &deleted.keys);
+            let all = self.every.table_schema().table_schema();
+            parquet = projected(&self.every, &ProjectionExprs::from_indices(&read, all))?;
+            sieve = Some(Arc::new(Sieve::new(
+                deleted.keys,
+                deleted.sequence_number,
+                &self.projection,
+                &read,
+                all,
+                self.rows_deleted_by_key(),
+            )?));
+        }
         let mut access = None;
         if filters.rows.is_empty() {
             parquet = parquet.with_pushdown_filters(false);
@@ -211,7 +258,7 @@ impl Partition {
                 parquet = parquet.with_predicate(filter).with_pushdown_filters(true);
             }
         }
-        if let Some(deleted) = deleted {
+        if let Some(deleted) = deleted.positions {
             let groups = footer.metadata.row_groups();
             let all = access.unwrap_or_else(|| ParquetAccessPlan::new_all(groups.len()));
             let mut own = RowGroupAccessPlanFilter::new(all);
@@ -223,11 +270,18 @@ impl Partition {
         if let Some(access) = access {
             file = file.with_extension(access);
         }
-        let mut config = self.slim.clone();
         config.expr_adapter_factory = Some(Arc::new(OneFile(columns)));
         let morselizer =
             parquet.create_morselizer(Arc::clone(&self.shared.store), &config, self.index)?;
-        morselizer.plan_file(file.with_extension(footer))
+        let planner = morselizer.plan_file(file.with_extension(footer))?;
+        Ok(match sieve {
+            Some(sieve) => Box::new(Sifted { planner, sieve }),
+            None => planner,
+        })
+    }
+
+    fn rows_deleted_by_key(&self) -> Count {
+        MetricBuilder::new(self.every.metrics()).counter("rows_deleted_by_key", self.index)
     }
 
     /// The row groups that the pruning filters leave. Needed only when the reader is given other filters to evaluate.
@@ -274,5 +328,17 @@ impl Partition {
         metrics: &ExecutionPlanMetricsSet,
     ) -> ParquetFileMetrics {
         ParquetFileMetrics::new(self.index, file.object_meta.location.as_ref(), metrics)
+    }
+}
+
+/// The source with this projection of all its columns.
+fn projected(every: &ParquetSource, projection: &ProjectionExprs) -> Result<ParquetSource> {
+    let source = every.try_pushdown_projection(projection)?;
+    match source
+        .as_ref()
+        .and_then(|source| source.downcast_ref::<ParquetSource>())
+    {
+        Some(source) => Ok(source.clone()),
+        None => internal_err!("a Parquet source became another one"),
     }
 }

@@ -24,12 +24,13 @@ use object_store::memory::InMemory;
 
 use super::ScanContext;
 use super::defaults::initial_defaults;
-use super::deletes::{PlannedReads, TableDeletes, of_scan_with_deletes};
+use super::deletes::{KeyColumns, PlannedReads, TableDeletes, of_scan_with_deletes};
 use super::files::FileMaker;
 use super::mapping::name_mapping;
 use super::placing::{Placed, Placer};
 use super::prune::Pruner;
 use super::reader::RoutedReaders;
+use super::scan_columns::ScanColumns;
 use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
@@ -297,7 +298,9 @@ impl TableProvider for LakeTable {
         let placer = Placer::new(&self.context.sites, self.context.placement, &root, share);
         let placed = survivors.place(&placer, enough, &totals, &deletes)?;
         let files: Vec<&DataFile> = survivors.files().collect();
-        let (deletes, reads) = deletes.of(&files, &placer)?;
+        let mut keys = KeyColumns::new(&self.table, self.schema.fields().len());
+        let (deletes, reads) = deletes.of(&files, &placer, &mut keys)?;
+        let (hidden, defaults) = keys.into_hidden();
 
         let statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);
         let groups = maker.groups(
@@ -307,8 +310,19 @@ impl TableProvider for LakeTable {
             &known,
             state.config().target_partitions(),
         )?;
-        let plan = self.scan_plan(self.summary(&survivors, &placed, &reads))?;
-        self.exec(state, (groups, statistics), plan, projection, limit)
+        let mut plan = self.scan_plan(self.summary(&survivors, &placed, &reads))?;
+        plan.defaults = plan.defaults.iter().cloned().chain(defaults).collect();
+        let columns = ScanColumns {
+            visible: Arc::clone(&self.schema),
+            hidden,
+        };
+        self.exec(
+            state,
+            (groups, statistics),
+            (plan, columns),
+            projection,
+            limit,
+        )
     }
 }
 
@@ -317,7 +331,7 @@ impl LakeTable {
         &self,
         state: &dyn Session,
         (groups, statistics): (Vec<FileGroup>, Statistics),
-        plan: ScanPlan,
+        (plan, columns): (ScanPlan, ScanColumns),
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -336,7 +350,7 @@ impl LakeTable {
         let readers = RoutedReaders {
             context: Arc::clone(&self.context),
         };
-        let parquet = ParquetSource::new(Arc::clone(&self.schema))
+        let parquet = ParquetSource::new(columns.table_schema())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
         let source = LakeParquetSource::new(
@@ -346,9 +360,9 @@ impl LakeTable {
             Arc::clone(&runtime.memory_pool),
         );
         let config = FileScanConfigBuilder::new(store, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
+            .with_file_groups(columns.known(groups))
+            .with_statistics(columns.known_of_all(statistics))
+            .with_projection_indices(Some(columns.projection(projection)))?
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))

@@ -13,7 +13,9 @@ use datafusion::physical_expr::{
 };
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use datafusion::physical_plan::{
+    DisplayFormatType, SortOrderPushdownResult, apply_expression_roots,
+};
 use datafusion_datasource::file::FileSource;
 use datafusion_datasource::file_scan_config::FileScanConfig;
 use datafusion_datasource::file_stream::FileOpener;
@@ -64,7 +66,9 @@ pub(super) struct ScanPlan {
 /// by field id, and it is decided which filters the reader evaluates and which only prune.
 #[derive(Clone, Debug)]
 pub struct LakeParquetSource {
+    /// Reads all columns that the scan may read: what of them, is decided when a file is opened.
     parquet: ParquetSource,
+    projection: ProjectionExprs,
     filters: Filters,
     plan: Arc<ScanPlan>,
     context: Arc<ScanContext>,
@@ -78,7 +82,10 @@ impl LakeParquetSource {
         context: Arc<ScanContext>,
         memory: Arc<dyn MemoryPool>,
     ) -> Self {
+        let table = parquet.table_schema().table_schema();
+        let all: Vec<usize> = (0..table.fields().len()).collect();
         Self {
+            projection: ProjectionExprs::from_indices(&all, table),
             parquet,
             filters: Filters::default(),
             plan,
@@ -121,6 +128,7 @@ impl FileSource for LakeParquetSource {
     ) -> Result<Box<dyn Morselizer>> {
         Ok(Box::new(LakeMorselizer::new(
             self.parquet.clone(),
+            self.projection.clone(),
             self.filters.clone(),
             Shared {
                 plan: Arc::clone(&self.plan),
@@ -130,7 +138,7 @@ impl FileSource for LakeParquetSource {
             },
             base_config,
             partition,
-        )))
+        )?))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -150,7 +158,7 @@ impl FileSource for LakeParquetSource {
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
-        self.parquet.projection()
+        Some(&self.projection)
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {
@@ -239,10 +247,10 @@ impl FileSource for LakeParquetSource {
         &self,
         projection: &ProjectionExprs,
     ) -> Result<Option<Arc<dyn FileSource>>> {
-        let parquet = self.parquet.try_pushdown_projection(projection)?;
-        parquet
-            .map(|parquet| self.with_parquet(&parquet))
-            .transpose()
+        Ok(Some(Arc::new(Self {
+            projection: self.projection.try_merge(projection)?,
+            ..self.clone()
+        })))
     }
 
     fn apply_expressions(
@@ -251,7 +259,7 @@ impl FileSource for LakeParquetSource {
     ) -> Result<TreeNodeRecursion> {
         match self.filters.apply(f)? {
             TreeNodeRecursion::Stop => Ok(TreeNodeRecursion::Stop),
-            _ => self.parquet.apply_expressions(f),
+            _ => apply_expression_roots(self.projection.iter().map(|projected| &projected.expr), f),
         }
     }
 }

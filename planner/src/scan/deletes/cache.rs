@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -9,7 +10,9 @@ use landfast_sites::CanonicalUri;
 use moka::future::Cache;
 use roaring::RoaringTreemap;
 
-use super::positions::{DeletedPositions, bitmap_bytes};
+use super::KeySetId;
+use super::keys::KeySet;
+use super::positions::{PositionFile, bitmap_bytes};
 
 /// What an entry costs besides what it holds: key and bookkeeping.
 const ENTRY_BYTES: usize = 512;
@@ -37,13 +40,22 @@ pub(super) enum Key {
         offset: u64,
         length: u64,
     },
+    /// The keys in an equality delete file, asked for as these fields.
+    KeyFile {
+        uri: CanonicalUri,
+        size_bytes: u64,
+        asked: Arc<[FieldRef]>,
+    },
+    /// The keys in several of them, each with the newest sequence number that deletes it.
+    Keys(Arc<KeySetId>),
 }
 
 /// What an entry holds.
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
-    Positions(Arc<DeletedPositions>),
+    Positions(Arc<PositionFile>),
     Vector(Arc<RoaringTreemap>),
+    Keys(Arc<KeySet>),
 }
 
 impl Kept {
@@ -51,6 +63,7 @@ impl Kept {
         match self {
             Self::Positions(positions) => positions.heap_bytes(),
             Self::Vector(bitmap) => bitmap_bytes(bitmap),
+            Self::Keys(keys) => keys.heap_bytes(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`TableDeletes`]: which delete files each data file needs, as plain data ([`LakeDeletes`]), placed like data files.
 //! - [`DeleteCache`]: what delete files say, read through `landfast_sites`, kept by weight and shared by all queries.
+//! - [`keys`]: rows by key, which are left out as the reader gives them ([`sift`]).
 //! - [`vector`] and [`positions`]: rows by position, which become row selections ([`selection`]) of the Parquet reader.
 //!
 //! # Invariants
@@ -9,25 +10,33 @@
 //! - Paths are compared as they are written, byte by byte.
 
 mod cache;
+mod key_columns;
+mod keys;
 mod parquet_file;
 mod plan;
 mod positions;
 mod read;
 mod selection;
+mod sift;
 mod statistics;
 mod vector;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::error::DataFusionError;
 use landfast_sites::{CanonicalUri, Route};
 
 use crate::PlannerError;
 
 pub use cache::DeleteCache;
+pub use key_columns::KeyColumn;
+pub(super) use key_columns::KeyColumns;
 pub(super) use plan::{PlannedReads, TableDeletes};
-pub(super) use read::{DeleteReader, Deleted};
+pub(super) use read::{DeleteReader, DeletedKeys, DeletedPositions};
 pub(super) use selection::without;
+pub(super) use sift::{Sieve, Sifted, columns_to_read};
 pub(super) use statistics::{of_file_with_deletes, of_scan_with_deletes};
 #[cfg(test)]
 pub(super) use vector::encode as encode_vector;
@@ -39,12 +48,67 @@ pub struct LakeDeletes {
     pub vector: Option<VectorBlob>,
     /// Its position delete files; files of one partition share the lists.
     pub positions: Vec<Arc<[Arc<DeleteSource>]>>,
+    /// Its equality deletes, one for each set of key columns and scope. A key deletes the file's rows if one of its
+    /// delete files has a greater sequence number than the file.
+    pub keys: Vec<Arc<KeyDeletes>>,
+    /// The file's own data sequence number.
+    pub sequence_number: i64,
+}
+
+/// Equality delete files whose keys have the same columns and which apply to the same files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyDeletes {
+    /// The key's columns.
+    pub columns: Arc<[KeyColumn]>,
+    /// Which keys they are.
+    pub set: Arc<KeySetId>,
+    /// The files, in the order that `set` has them.
+    pub files: Arc<[Arc<DeleteSource>]>,
+}
+
+/// What a set of keys is made of: the identity that it is cached under, wherever its files are read.
+#[derive(Debug, Clone, Eq)]
+pub struct KeySetId {
+    /// How the files are asked for the key's columns: with their field ids, in the types that the table has now.
+    asked: Arc<[FieldRef]>,
+    /// Each file's URI, size and data sequence number.
+    files: Box<[(CanonicalUri, u64, i64)]>,
+    hash: u64,
+}
+
+impl KeySetId {
+    fn new(asked: Arc<[FieldRef]>, files: &[Arc<DeleteSource>]) -> Self {
+        let file =
+            |file: &Arc<DeleteSource>| (file.uri.clone(), file.size_bytes, file.sequence_number);
+        let files: Box<[_]> = files.iter().map(file).collect();
+        let mut hasher = DefaultHasher::new();
+        files.hash(&mut hasher);
+        asked.hash(&mut hasher);
+        Self {
+            asked,
+            files,
+            hash: hasher.finish(),
+        }
+    }
+}
+
+impl PartialEq for KeySetId {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.files == other.files && self.asked == other.asked
+    }
+}
+
+/// Found out once: a set may be made of thousands of files, and is looked up for each data file.
+impl Hash for KeySetId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl LakeDeletes {
     /// Whether a deletion vector says all that is gone.
     fn only_a_vector(&self) -> bool {
-        self.vector.is_some() && self.positions.is_empty()
+        self.vector.is_some() && self.positions.is_empty() && self.keys.is_empty()
     }
 }
 

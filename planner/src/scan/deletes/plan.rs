@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use datafusion::common::{Result, plan_err};
+use datafusion::common::Result;
 use datafusion::error::DataFusionError;
-use landfast_catalog::{DataFile, DeleteContent, DeleteFile, DeleteIndex, DeleteList};
+use landfast_catalog::{
+    CatalogError, DataFile, DeleteContent, DeleteFile, DeleteIndex, DeleteList, FileDeletes,
+};
 use landfast_sites::{CanonicalUri, SiteId};
 
-use super::{DeleteSource, LakeDeletes, VectorBlob};
+use super::{DeleteSource, KeyColumns, KeyDeletes, KeySetId, LakeDeletes, VectorBlob};
 use crate::scan::placing::Placer;
 
 /// The delete files of a table, where it has any.
@@ -43,21 +45,34 @@ impl TableDeletes {
         &self,
         files: &[&DataFile],
         placer: &Placer<'_>,
+        columns: &mut KeyColumns<'_>,
     ) -> Result<(Vec<Option<Arc<LakeDeletes>>>, PlannedReads)> {
         let Some(index) = &self.0 else {
             return Ok((vec![None; files.len()], PlannedReads::default()));
         };
-        let mut planner = DeletePlanner::new(index, placer);
-        let deletes: Result<_> = files.iter().map(|file| planner.of(file)).collect();
+        let found = files.iter().map(|file| index.of(file));
+        let found: Result<Vec<FileDeletes<'_>>, CatalogError> = found.collect();
+        let found = found.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut planner = DeletePlanner::new(index, placer, columns);
+        for list in found.iter().flat_map(|deletes| &deletes.keys) {
+            let from = planner.keys_from.entry(list.list).or_insert(list.from);
+            *from = list.from.min(*from);
+        }
+        let each = files.iter().zip(&found);
+        let deletes: Result<_> = each.map(|(file, found)| planner.of(file, found)).collect();
         Ok((deletes?, planner.reads))
     }
 }
 
 /// Describes what is deleted from the files of one scan. Files that share delete files share their description.
 #[derive(Debug)]
-struct DeletePlanner<'a> {
+struct DeletePlanner<'a, 't> {
     index: &'a DeleteIndex,
     placer: &'a Placer<'a>,
+    columns: &'a mut KeyColumns<'t>,
+    /// Where each list of equality deletes begins for the oldest of the data files: all share one set of keys.
+    keys_from: HashMap<u32, u32>,
+    keys: HashMap<u32, Arc<KeyDeletes>>,
     lists: HashMap<DeleteList, Arc<[Arc<DeleteSource>]>>,
     /// By file, and for deletion vectors by where they lie in it.
     sources: HashMap<(CanonicalUri, u64), Arc<DeleteSource>>,
@@ -73,11 +88,18 @@ pub(in crate::scan) struct PlannedReads {
     pub(in crate::scan) sites: BTreeMap<SiteId, (u64, u64, f64)>,
 }
 
-impl<'a> DeletePlanner<'a> {
-    fn new(index: &'a DeleteIndex, placer: &'a Placer<'a>) -> Self {
+impl<'a, 't> DeletePlanner<'a, 't> {
+    fn new(
+        index: &'a DeleteIndex,
+        placer: &'a Placer<'a>,
+        columns: &'a mut KeyColumns<'t>,
+    ) -> Self {
         Self {
             index,
             placer,
+            columns,
+            keys_from: HashMap::new(),
+            keys: HashMap::new(),
             lists: HashMap::new(),
             sources: HashMap::new(),
             reads: PlannedReads::default(),
@@ -88,26 +110,23 @@ impl<'a> DeletePlanner<'a> {
     ///
     /// # Errors
     /// The table's delete files contradict each other, or no site is the origin of one of them.
-    fn of(&mut self, data: &DataFile) -> Result<Option<Arc<LakeDeletes>>> {
-        let deletes = self
-            .index
-            .of(data)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    fn of(
+        &mut self,
+        data: &DataFile,
+        deletes: &FileDeletes<'_>,
+    ) -> Result<Option<Arc<LakeDeletes>>> {
         if deletes.is_empty() {
             return Ok(None);
-        }
-        if !deletes.keys.is_empty() {
-            return plan_err!(
-                "rows of {} are deleted by equality delete files, which Landfast can't apply",
-                data.id.uri
-            );
         }
         let vector = deletes.vector.map(|file| self.vector(file)).transpose()?;
         let positions = deletes.positions.iter();
         let positions: Result<_> = positions.map(|list| self.list(*list)).collect();
+        let keys: Result<_> = deletes.keys.iter().map(|list| self.keys(*list)).collect();
         Ok(Some(Arc::new(LakeDeletes {
             vector: vector.flatten(),
             positions: positions?,
+            keys: keys?,
+            sequence_number: data.sequence_number,
         })))
     }
 
@@ -139,6 +158,26 @@ impl<'a> DeletePlanner<'a> {
         let sources = sources?;
         self.lists.insert(list, Arc::clone(&sources));
         Ok(sources)
+    }
+
+    fn keys(&mut self, list: DeleteList) -> Result<Arc<KeyDeletes>> {
+        if let Some(known) = self.keys.get(&list.list) {
+            return Ok(Arc::clone(known));
+        }
+        let from = self.keys_from.get(&list.list).copied();
+        let all = DeleteList {
+            from: from.unwrap_or(list.from),
+            ..list
+        };
+        let files = self.list(all)?;
+        let shape = self.columns.shape(self.index.field_ids(list))?;
+        let deletes = Arc::new(KeyDeletes {
+            columns: shape.columns,
+            set: Arc::new(KeySetId::new(shape.asked, &files)),
+            files,
+        });
+        self.keys.insert(list.list, Arc::clone(&deletes));
+        Ok(deletes)
     }
 
     fn source(&mut self, file: &DeleteFile, offset: u64, bytes: u64) -> Result<Arc<DeleteSource>> {

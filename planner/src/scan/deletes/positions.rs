@@ -30,11 +30,11 @@ const ROW_BYTES: usize = 2;
 
 /// What one position delete file deletes, by data file.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct DeletedPositions {
+pub(super) struct PositionFile {
     by_file: HashMap<CanonicalUri, Arc<RoaringTreemap>>,
 }
 
-impl DeletedPositions {
+impl PositionFile {
     /// What is deleted from a data file, by its path as it is written.
     pub(super) fn of(&self, file: &CanonicalUri) -> Option<&Arc<RoaringTreemap>> {
         self.by_file.get(file)

@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use bytes::Bytes;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::NameMapping;
 use landfast_sites::{CanonicalUri, FileId, ReadClass, SitesError};
 use roaring::RoaringTreemap;
 
 use super::cache::{Held, Kept, Key};
-use super::positions::DeletedPositions;
-use super::{DeleteSource, LakeDeletes, VectorBlob, corrupt, vector};
+use super::keys::{KeySet, type_within, within};
+use super::parquet_file::DeleteColumns;
+use super::positions::PositionFile;
+use super::{DeleteSource, KeyColumn, KeyDeletes, LakeDeletes, VectorBlob, corrupt, vector};
 use crate::scan::ScanContext;
+use crate::scan::columns::Absentees;
 
 /// Delete files that one data file waits for at once.
 const READ_AT_ONCE: usize = 8;
@@ -27,23 +34,159 @@ const DECODED_HERE_BYTES_MAX: u64 = 1 << 20;
 pub(in crate::scan) struct DeleteReader<'a> {
     pub(in crate::scan) context: &'a ScanContext,
     pub(in crate::scan) memory: &'a Arc<dyn MemoryPool>,
+    /// For delete files without field ids.
+    pub(in crate::scan) mapping: Option<&'a Arc<NameMapping>>,
+    /// Initial defaults by field id, for key columns that were added after a delete file was written.
+    pub(in crate::scan) defaults: &'a Arc<[(i32, ScalarValue)]>,
 }
 
 /// Positions deleted from one file.
 #[derive(Debug, Clone)]
-pub(in crate::scan) struct Deleted {
+pub(in crate::scan) struct DeletedPositions {
     positions: Arc<RoaringTreemap>,
     /// What it takes where the cache doesn't keep it.
     _held: Option<Arc<Held>>,
 }
 
-impl Deleted {
+impl DeletedPositions {
     pub(in crate::scan) fn positions(&self) -> &RoaringTreemap {
         &self.positions
     }
 }
 
+/// Keys deleted from files that share their equality deletes.
+#[derive(Debug, Clone)]
+pub(in crate::scan) struct DeletedKeys {
+    columns: Arc<[KeyColumn]>,
+    set: Arc<KeySet>,
+    /// What it takes where the cache doesn't keep it.
+    _held: Arc<Held>,
+}
+
+impl DeletedKeys {
+    /// Where the key's columns are.
+    pub(super) fn columns(&self) -> &[KeyColumn] {
+        &self.columns
+    }
+
+    pub(super) fn set(&self) -> &KeySet {
+        &self.set
+    }
+}
+
 impl DeleteReader<'_> {
+    /// The keys that are deleted from a data file, one set for each key.
+    ///
+    /// # Errors
+    /// A delete file can't be read, is not what it should be, or takes more memory than there is.
+    pub(in crate::scan) async fn keys(&self, deletes: &LakeDeletes) -> Result<Vec<DeletedKeys>> {
+        let sets = deletes.keys.iter().map(|keys| self.key_set(keys));
+        try_join_all(sets).await
+    }
+
+    async fn key_set(&self, deletes: &KeyDeletes) -> Result<DeletedKeys> {
+        let bytes: u64 = deletes.files.iter().map(|file| file.size_bytes).sum();
+        let asked = &deletes.set.asked;
+        let reservation = self.reservation("the keys of equality deletes");
+        let load = async {
+            let mut set = key_set(asked)?;
+            if let [one] = &*deletes.files {
+                return self.read_keys(set, one, asked, &reservation).await;
+            }
+            let reads: Vec<_> = deletes
+                .files
+                .iter()
+                .map(|file| self.numbered_keys(file, asked))
+                .collect();
+            let mut reads = futures::stream::iter(reads).buffer_unordered(READ_AT_ONCE);
+            while let Some((held, sequence_number)) = reads.try_next().await? {
+                let Kept::Keys(keys) = &held.kept else {
+                    return mixed_up();
+                };
+                set.extend(keys, sequence_number)?;
+                reservation.try_resize(set.heap_bytes())?;
+            }
+            set.shrink();
+            Ok(Kept::Keys(Arc::new(set)))
+        };
+        let key = Key::Keys(Arc::clone(&deletes.set));
+        let held = self.through_cache(key, &reservation, bytes, load).await?;
+        let Kept::Keys(set) = &held.kept else {
+            return mixed_up();
+        };
+        Ok(DeletedKeys {
+            columns: Arc::clone(&deletes.columns),
+            set: Arc::clone(set),
+            _held: Arc::new(held),
+        })
+    }
+
+    /// The keys in a delete file, and its sequence number.
+    async fn numbered_keys(
+        &self,
+        file: &DeleteSource,
+        asked: &Arc<[FieldRef]>,
+    ) -> Result<(Held, i64)> {
+        Ok((self.key_file(file, asked).await?, file.sequence_number))
+    }
+
+    async fn key_file(&self, file: &DeleteSource, asked: &Arc<[FieldRef]>) -> Result<Held> {
+        let key = Key::KeyFile {
+            uri: file.uri.clone(),
+            size_bytes: file.size_bytes,
+            asked: Arc::clone(asked),
+        };
+        let reservation = self.reservation(file.uri.as_str());
+        let load = async {
+            let set = key_set(asked)?;
+            self.read_keys(set, file, asked, &reservation).await
+        };
+        self.through_cache(key, &reservation, file.size_bytes, load)
+            .await
+    }
+
+    /// Adds the keys of one delete file to a set.
+    async fn read_keys(
+        &self,
+        mut set: KeySet,
+        file: &DeleteSource,
+        asked: &Arc<[FieldRef]>,
+        reservation: &Arc<MemoryReservation>,
+    ) -> Result<Kept> {
+        let size = bytes_of(file.size_bytes);
+        reservation.try_resize(size)?;
+        let bytes = self.read(file, 0, file.size_bytes).await?;
+        let (uri, sequence_number) = (file.uri.clone(), file.sequence_number);
+        let (asked, reservation) = (Arc::clone(asked), Arc::clone(reservation));
+        let (mapping, defaults) = (self.mapping.cloned(), Arc::clone(self.defaults));
+        let decode = move || {
+            let fields = asked.iter().map(Arc::clone).enumerate();
+            // Two keys may be fields of the same struct: each is asked for by a name of its own.
+            let fields = fields.map(|(at, field)| {
+                let name = format!("{at}");
+                Field::clone(&field).with_name(name).with_nullable(true)
+            });
+            let wanted = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let absentees = Absentees {
+                partition: &[],
+                defaults: &defaults,
+            };
+            let mapping = mapping.as_deref();
+            for columns in DeleteColumns::open(&uri, bytes, &wanted, mapping, &absentees)? {
+                let columns = columns?;
+                let keys = columns.iter().zip(asked.iter());
+                let keys: Result<Vec<ArrayRef>> = keys
+                    .map(|(column, field)| within(column, &only_path(field)))
+                    .collect();
+                set.insert(&keys?, sequence_number)?;
+                reservation.try_resize(size + set.heap_bytes())?;
+            }
+            set.shrink();
+            Ok(set)
+        };
+        let set = decoded(file.size_bytes, decode).await?;
+        Ok(Kept::Keys(Arc::new(set)))
+    }
     /// The positions that are deleted from the data file `of`; none where no delete file has any of it.
     ///
     /// # Errors
@@ -52,7 +195,7 @@ impl DeleteReader<'_> {
         &self,
         of: &CanonicalUri,
         deletes: &LakeDeletes,
-    ) -> Result<Option<Deleted>> {
+    ) -> Result<Option<DeletedPositions>> {
         if let Some(blob) = &deletes.vector {
             return self.vector(of, blob).await.map(Some);
         }
@@ -66,7 +209,7 @@ impl DeleteReader<'_> {
             .map(|file| self.position_file(file))
             .collect();
         let mut reads = futures::stream::iter(reads).buffer_unordered(READ_AT_ONCE);
-        let mut deleted: Option<Deleted> = None;
+        let mut deleted: Option<DeletedPositions> = None;
         while let Some(held) = reads.try_next().await? {
             let Kept::Positions(file) = &held.kept else {
                 return mixed_up();
@@ -75,11 +218,11 @@ impl DeleteReader<'_> {
                 continue;
             };
             deleted = Some(match deleted {
-                None => Deleted {
+                None => DeletedPositions {
                     positions: Arc::clone(positions),
                     _held: Some(Arc::new(held)),
                 },
-                Some(so_far) => Deleted {
+                Some(so_far) => DeletedPositions {
                     positions: Arc::new(&*so_far.positions | &**positions),
                     _held: None,
                 },
@@ -93,7 +236,7 @@ impl DeleteReader<'_> {
             uri: file.uri.clone(),
             size_bytes: file.size_bytes,
         };
-        let reservation = self.reservation(&file.uri);
+        let reservation = self.reservation(file.uri.as_str());
         let load = async {
             let watched = Arc::clone(&reservation);
             let size = bytes_of(file.size_bytes);
@@ -101,7 +244,7 @@ impl DeleteReader<'_> {
             let bytes = self.read(file, 0, file.size_bytes).await?;
             let uri = file.uri.clone();
             let decode =
-                move || DeletedPositions::read(&uri, bytes, |held| watched.try_resize(size + held));
+                move || PositionFile::read(&uri, bytes, |held| watched.try_resize(size + held));
             let positions = decoded(file.size_bytes, decode).await?;
             Ok(Kept::Positions(Arc::new(positions)))
         };
@@ -109,7 +252,7 @@ impl DeleteReader<'_> {
             .await
     }
 
-    async fn vector(&self, of: &CanonicalUri, blob: &VectorBlob) -> Result<Deleted> {
+    async fn vector(&self, of: &CanonicalUri, blob: &VectorBlob) -> Result<DeletedPositions> {
         let file = &blob.file;
         let key = Key::Vector {
             uri: file.uri.clone(),
@@ -131,7 +274,7 @@ impl DeleteReader<'_> {
                 "it has {length} bytes by the manifest, and the file {size}"
             )));
         }
-        let reservation = self.reservation(&file.uri);
+        let reservation = self.reservation(file.uri.as_str());
         let load = async {
             // A bitmap takes about as much decoded as it does encoded.
             reservation.try_resize(bytes_of(blob.length).saturating_mul(2))?;
@@ -151,7 +294,7 @@ impl DeleteReader<'_> {
                 "it deletes {found} rows, and {recorded} by the manifest"
             )));
         }
-        Ok(Deleted {
+        Ok(DeletedPositions {
             positions: Arc::clone(positions),
             _held: Some(Arc::new(held)),
         })
@@ -169,8 +312,8 @@ impl DeleteReader<'_> {
         cache.get(key, Arc::clone(reservation), hit, load).await
     }
 
-    fn reservation(&self, uri: &CanonicalUri) -> Arc<MemoryReservation> {
-        let consumer = MemoryConsumer::new(format!("the deletes in {uri}"));
+    fn reservation(&self, of: &str) -> Arc<MemoryReservation> {
+        let consumer = MemoryConsumer::new(format!("deletes: {of}"));
         Arc::new(consumer.register(self.memory))
     }
 
@@ -191,6 +334,26 @@ impl DeleteReader<'_> {
         let read = read.map_err(|error: SitesError| DataFusionError::External(Box::new(error)))?;
         Ok(read.into_iter().next().unwrap_or_default())
     }
+}
+
+/// An empty set of keys of the fields that are asked for.
+fn key_set(asked: &[FieldRef]) -> Result<KeySet> {
+    let types = asked
+        .iter()
+        .map(|field| type_within(field, &only_path(field)));
+    KeySet::new(types.collect::<Result<Vec<_>>>()?)
+}
+
+/// The way to the only field within structs of one field each.
+fn only_path(field: &FieldRef) -> Vec<usize> {
+    let mut path = Vec::new();
+    let mut found = field;
+    while let DataType::Struct(fields) = found.data_type() {
+        let Some(only) = fields.first() else { break };
+        path.push(0);
+        found = only;
+    }
+    path
 }
 
 /// Decodes here or, where it takes long, on a thread that may block.

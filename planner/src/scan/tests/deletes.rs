@@ -508,25 +508,3 @@ fn lake_files(plan: &Arc<dyn ExecutionPlan>) -> Vec<crate::scan::LakeFile> {
         })
         .collect()
 }
-
-#[tokio::test]
-async fn equality_deletes_that_apply_are_refused_and_others_are_no_matter() {
-    let lake = Lake::new();
-    let key = || {
-        let columns = vec![(field(1, "n", DataType::Int64), longs([Some(2)]))];
-        keys(&lake, &file("k"), &batch(columns))
-    };
-    let newer = table(&lake, vec![rows_of(&lake, "f", 0, 4)], vec![at(2, key())]);
-    assert!(
-        newer
-            .error("SELECT n FROM t")
-            .await
-            .contains("equality delete")
-    );
-    let of = data_at(2, rows_of(&lake, "f", 0, 4));
-    let as_old = table(&lake, vec![of], vec![at(2, key())]);
-    assert_eq!(
-        numbers(&as_old, "SELECT n FROM t ORDER BY n").await,
-        [0, 1, 2, 3]
-    );
-}

@@ -6,6 +6,7 @@ mod delete_files;
 mod deletes;
 mod filters;
 mod foreign;
+mod keys;
 pub(super) mod lake;
 mod nested;
 mod oracle;
