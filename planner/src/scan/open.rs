@@ -265,7 +265,9 @@ impl Partition {
             if let Some(range) = &file.range {
                 own.prune_by_range(groups, range);
             }
-            access = Some(without(deleted.positions(), own.build(), groups));
+            let rows = footer.metadata.file_metadata().num_rows();
+            let rows = u64::try_from(rows).unwrap_or_default();
+            access = Some(without(deleted.of_rows(rows)?, own.build(), groups));
         }
         if let Some(access) = access {
             file = file.with_extension(access);

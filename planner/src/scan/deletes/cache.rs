@@ -24,13 +24,13 @@ const ENTRY_BYTES: usize = 512;
 /// counts against the cache. What is too large to be kept counts against memory for as long as a query holds it.
 #[derive(Debug)]
 pub struct DeleteCache {
-    cache: Cache<Key, Entry>,
+    cache: Cache<Identity, Entry>,
     capacity_bytes: u64,
 }
 
 /// What an entry is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum Identity {
     /// A position delete file.
     Positions { uri: CanonicalUri, size_bytes: u64 },
     /// A blob in a Puffin file.
@@ -79,7 +79,7 @@ struct Entry {
 impl DeleteCache {
     /// A cache of at most so many bytes.
     pub fn new(capacity_bytes: u64) -> Self {
-        let weigh = |_: &Key, entry: &Entry| u32::try_from(entry.bytes).unwrap_or(u32::MAX);
+        let weigh = |_: &Identity, entry: &Entry| u32::try_from(entry.bytes).unwrap_or(u32::MAX);
         Self {
             cache: Cache::builder()
                 .max_capacity(capacity_bytes)
@@ -103,7 +103,7 @@ impl DeleteCache {
     /// itself counts with.
     pub(super) async fn get(
         &self,
-        key: Key,
+        key: Identity,
         reservation: Arc<MemoryReservation>,
         hit: impl FnOnce(),
         load: impl Future<Output = Result<Kept>>,

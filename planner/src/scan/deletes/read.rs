@@ -15,7 +15,7 @@ use iceberg::spec::NameMapping;
 use landfast_sites::{CanonicalUri, FileId, ReadClass, SitesError};
 use roaring::RoaringTreemap;
 
-use super::cache::{Held, Kept, Key};
+use super::cache::{Held, Identity, Kept};
 use super::keys::{KeySet, type_within, within};
 use super::parquet_file::DeleteColumns;
 use super::positions::PositionFile;
@@ -44,13 +44,26 @@ pub(in crate::scan) struct DeleteReader<'a> {
 #[derive(Debug, Clone)]
 pub(in crate::scan) struct DeletedPositions {
     positions: Arc<RoaringTreemap>,
+    /// Of the deletion vector, where they are one.
+    vector: Option<CanonicalUri>,
     /// What it takes where the cache doesn't keep it.
     _held: Option<Arc<Held>>,
 }
 
 impl DeletedPositions {
-    pub(in crate::scan) fn positions(&self) -> &RoaringTreemap {
-        &self.positions
+    /// The positions in a file of so many rows. Position delete files may name any; what a deletion vector says is
+    /// counted on without reading it, so it must be about rows that there are.
+    ///
+    /// # Errors
+    /// A deletion vector deletes a row that the file doesn't have.
+    pub(in crate::scan) fn of_rows(&self, rows: u64) -> Result<&RoaringTreemap> {
+        match (&self.vector, self.positions.max()) {
+            (Some(vector), Some(last)) if last >= rows => Err(corrupt(
+                vector,
+                format!("a deletion vector has the position {last}, of a file of {rows} rows"),
+            )),
+            _ => Ok(&self.positions),
+        }
     }
 }
 
@@ -109,7 +122,7 @@ impl DeleteReader<'_> {
             set.shrink();
             Ok(Kept::Keys(Arc::new(set)))
         };
-        let key = Key::Keys(Arc::clone(&deletes.set));
+        let key = Identity::Keys(Arc::clone(&deletes.set));
         let held = self.through_cache(key, &reservation, bytes, load).await?;
         let Kept::Keys(set) = &held.kept else {
             return mixed_up();
@@ -131,7 +144,7 @@ impl DeleteReader<'_> {
     }
 
     async fn key_file(&self, file: &DeleteSource, asked: &Arc<[FieldRef]>) -> Result<Held> {
-        let key = Key::KeyFile {
+        let key = Identity::KeyFile {
             uri: file.uri.clone(),
             size_bytes: file.size_bytes,
             asked: Arc::clone(asked),
@@ -220,10 +233,12 @@ impl DeleteReader<'_> {
             deleted = Some(match deleted {
                 None => DeletedPositions {
                     positions: Arc::clone(positions),
+                    vector: None,
                     _held: Some(Arc::new(held)),
                 },
                 Some(so_far) => DeletedPositions {
                     positions: Arc::new(&*so_far.positions | &**positions),
+                    vector: None,
                     _held: None,
                 },
             });
@@ -232,7 +247,7 @@ impl DeleteReader<'_> {
     }
 
     async fn position_file(&self, file: &DeleteSource) -> Result<Held> {
-        let key = Key::Positions {
+        let key = Identity::Positions {
             uri: file.uri.clone(),
             size_bytes: file.size_bytes,
         };
@@ -254,7 +269,7 @@ impl DeleteReader<'_> {
 
     async fn vector(&self, of: &CanonicalUri, blob: &VectorBlob) -> Result<DeletedPositions> {
         let file = &blob.file;
-        let key = Key::Vector {
+        let key = Identity::Vector {
             uri: file.uri.clone(),
             size_bytes: file.size_bytes,
             offset: blob.offset,
@@ -296,13 +311,14 @@ impl DeleteReader<'_> {
         }
         Ok(DeletedPositions {
             positions: Arc::clone(positions),
+            vector: Some(file.uri.clone()),
             _held: Some(Arc::new(held)),
         })
     }
 
     async fn through_cache(
         &self,
-        key: Key,
+        key: Identity,
         reservation: &Arc<MemoryReservation>,
         bytes: u64,
         load: impl Future<Output = Result<Kept>>,

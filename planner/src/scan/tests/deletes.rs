@@ -410,6 +410,13 @@ async fn what_is_wrong_with_a_delete_file_is_said_and_no_row_comes_back() {
     }
     assert!(failed(past_the_end).await.contains("v3.puffin"));
 
+    let beyond = vectors(&lake, &file("v4.puffin"), &[(&f, &[3, 10])]);
+    let error = failed(beyond).await;
+    assert!(
+        error.contains("v4.puffin") && error.contains("position 10") && error.contains("10 rows"),
+        "{error}"
+    );
+
     let negative = positions(&lake, &file("d1"), &[(&f, -1)]);
     let error = failed(vec![negative]).await;
     assert!(
