@@ -25,6 +25,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod type_names;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

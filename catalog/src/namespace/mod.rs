@@ -195,6 +195,17 @@ impl Namespace {
         }
     }
 
+    /// The views of one schema, sorted, as [`Namespace::tables`] gives its tables.
+    pub async fn views(&self, catalog: &CatalogName, schema: &SchemaName) -> Result<Vec<String>> {
+        let mount = self.mount(catalog)?;
+        let levels = mount.levels(schema, self.listing_age()).await?;
+        match mount.relations_of(&levels, self.listing_age()).await {
+            Ok(relations) => Ok(relations.views.to_vec()),
+            Err(CatalogError::NoSuchSchema { .. }) => Err(self.no_such_schema(mount, schema)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The whole tree as far as it is known. No member is waited for longer than its time-out or three seconds: what it
     /// last said stands in for it, with a warning.
     pub async fn listing(&self) -> Listing {

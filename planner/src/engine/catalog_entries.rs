@@ -8,6 +8,7 @@ use landfast_sites::ReadLog;
 
 use super::conform::statement_schema;
 use super::tables::{Resolved, ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
+use super::views::Within;
 use super::{Engine, information_schema};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
@@ -24,6 +25,8 @@ pub enum TableKind {
     Table,
     /// A table that Landfast has about itself or its catalogs.
     System,
+    /// A query of a catalog.
+    View,
 }
 
 impl TableKind {
@@ -32,6 +35,7 @@ impl TableKind {
         match self {
             Self::Table => "TABLE",
             Self::System => "SYSTEM TABLE",
+            Self::View => "VIEW",
         }
     }
 }
@@ -95,6 +99,12 @@ impl Engine {
                 kind: TableKind::Table,
             })
             .collect();
+        tables.extend(listing.views.iter().map(|view| TableEntry {
+            catalog: view.catalog.to_string(),
+            schema: view.schema.to_string(),
+            table: view.table.clone(),
+            kind: TableKind::View,
+        }));
         let own = |catalog: &str, schema: &str, table: &str| TableEntry {
             catalog: catalog.to_string(),
             schema: schema.to_string(),
@@ -158,6 +168,7 @@ impl Engine {
             pins: &[],
             log: &log,
             resolved: &ResolvedSnapshots::default(),
+            within: Within::default(),
         };
         let resolved = self.resolve(std::slice::from_ref(named), how).await?;
         match resolved.first() {

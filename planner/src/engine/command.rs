@@ -10,6 +10,7 @@ use landfast_sites::{CanonicalUri, ReadLog};
 use super::show::joined;
 use super::tables::{ResolvedSnapshots, Resolving};
 use super::target::idents;
+use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG};
 use crate::settings::SessionSettings;
 use crate::sql::Command;
@@ -181,6 +182,7 @@ impl Engine {
             pins: &[],
             log: &log,
             resolved: &ResolvedSnapshots::default(),
+            within: Within::default(),
         };
         let name = match self.table_named(written, how).await {
             Ok(name) => name,

@@ -116,9 +116,21 @@ impl Engine {
                 texts(tables().map(|entry| match entry.kind {
                     TableKind::Table => "BASE TABLE",
                     TableKind::System => "SYSTEM TABLE",
+                    TableKind::View => "VIEW",
                 })),
             ],
-            "views" => return Ok(RecordBatch::new_empty(schema)),
+            "views" => {
+                let views: Vec<&TableEntry> = tables()
+                    .filter(|entry| entry.kind == TableKind::View)
+                    .collect();
+                vec![
+                    texts(views.iter().map(|entry| entry.catalog.as_str())),
+                    texts(views.iter().map(|entry| entry.schema.as_str())),
+                    texts(views.iter().map(|entry| entry.table.as_str())),
+                    // A definition is text of another engine's dialect, in one of several versions.
+                    nothing(views.len()),
+                ]
+            }
             _ => {
                 let tables: Vec<TableEntry> = tables().cloned().collect();
                 let known = self.columns_of(&tables, log).await;
@@ -150,6 +162,10 @@ impl Engine {
                     stale_allowed: true,
                     ..self.defaults.reading()
                 };
+                if entry.kind == TableKind::View {
+                    let view = self.namespace.view(&name, reading, log).await.ok()??;
+                    return Some((entry, arrow_schema(&view.schema).ok()?));
+                }
                 let snapshot = self.namespace.resolve(&name, reading, log).await.ok()?;
                 Some((entry, arrow_schema(snapshot.schema()).ok()?))
             })
@@ -173,6 +189,9 @@ impl Engine {
                 .into_iter()
                 .find(|(name, _)| *name == entry.table)
                 .map(|(_, schema)| schema);
+        }
+        if entry.kind == TableKind::View {
+            return None;
         }
         let snapshot = self.namespace.cached_columns(&name_of(entry)?)?;
         arrow_schema(snapshot.schema()).ok()

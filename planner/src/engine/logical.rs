@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
 use super::conform::statement_schema;
 use super::parameters;
 use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
+use super::views::Within;
 use super::{Engine, session};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
@@ -38,6 +39,7 @@ pub(super) struct Logical {
 }
 
 /// A query whose names mean what they say, and the tables behind them.
+#[derive(Debug)]
 pub(super) struct Bound {
     query: Query,
     unknown: UnknownNames,
@@ -49,6 +51,12 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    /// Tables of the right columns without rows, one for each of them.
+    pub(super) fn empties(&self) -> Vec<Arc<dyn TableProvider>> {
+        let empty = |named: &Named| named.table.empty(self.is_extended(&named.table));
+        self.tables.iter().map(empty).collect()
+    }
+
     /// Each distinct version of a table once.
     pub(super) fn distinct(&self) -> Vec<&Arc<Resolved>> {
         let mut seen: Vec<&Arc<Resolved>> = Vec::new();
@@ -159,14 +167,11 @@ impl Engine {
                     pins: &[],
                     log: &log,
                     resolved: &ResolvedSnapshots::default(),
+                    within: Within::default(),
                 },
             )
             .await?;
-        let providers = bound.tables.iter().map(|named| {
-            let extended = bound.is_extended(&named.table);
-            named.table.empty(extended)
-        });
-        let providers = providers.collect();
+        let providers = bound.empties();
         self.logical(
             session::for_query(&self.template, settings),
             &bound,

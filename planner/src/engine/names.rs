@@ -145,6 +145,38 @@ impl Names {
         Ok(choose("table", written, &listed)?.unwrap_or_else(|| written.value.clone()))
     }
 
+    /// The table that a written name means; as written, if the member can't be asked, and none if it does not list it.
+    pub(super) async fn table_known(
+        &self,
+        catalog: &CatalogName,
+        schema: &SchemaName,
+        written: &Ident,
+    ) -> Result<Option<String>> {
+        let key = (catalog.clone(), schema.clone());
+        if let Some(known) = self.tables.get(&key)
+            && let Some(name) = choose("table", written, &known)?
+        {
+            self.ask_again_tables(catalog, schema);
+            return Ok(Some(name));
+        }
+        match self.list_tables(catalog, schema).await {
+            Ok(listed) => choose("table", written, &listed),
+            Err(_) => Ok(Some(written.value.clone())),
+        }
+    }
+
+    /// The view that a written name means, if the member lists one.
+    pub(super) async fn view(
+        &self,
+        catalog: &CatalogName,
+        schema: &SchemaName,
+        written: &Ident,
+    ) -> Result<Option<String>> {
+        // The list of tables was asked for just now, and views come with it.
+        let views = self.namespace.views(catalog, schema).await;
+        choose("view", written, &views.unwrap_or_default())
+    }
+
     /// The table of exactly such a name that the member lists, if it lists one.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::conform::conform;
 use super::explain::Analysis;
 use super::receipt::{Receipt, TableReceipt};
 use super::tables::{ResolvedSnapshots, Resolving};
+use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
 use crate::placement::PlacementPolicy;
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
@@ -210,6 +211,7 @@ impl Engine {
             pins: request.pins,
             log: &log,
             resolved: &ResolvedSnapshots::default(),
+            within: Within::default(),
         };
         let bound = self.bind(query, how).await?;
         let state = session::for_query(&self.template, request.settings);
@@ -228,16 +230,15 @@ impl Engine {
             first_listing_wait: Self::first_listing_wait(),
         });
         let distinct = bound.distinct();
-        let made = try_join_all(
-            distinct
-                .iter()
-                .map(|table| self.provider(table, bound.is_extended(table), request.asker, &scan)),
-        )
+        let made = try_join_all(distinct.iter().map(|table| {
+            let extended = bound.is_extended(table);
+            self.provider(table, extended, request.asker, &scan, &state)
+        }))
         .await?;
         let providers = bound.providers(&made);
         let mut tables: Vec<Arc<TableSnapshot>> = distinct
             .iter()
-            .filter_map(|table| table.snapshot().cloned())
+            .flat_map(|table| table.snapshots())
             .collect();
         tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
         tables.dedup_by(|a, b| a.name == b.name && a.as_of == b.as_of);

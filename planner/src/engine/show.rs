@@ -125,7 +125,7 @@ impl Engine {
                     (Some(catalog), Some(schema)) => {
                         Box::new(move |entry| entry.catalog == catalog && entry.schema == schema)
                     }
-                    _ => Box::new(|entry| entry.kind == super::TableKind::Table),
+                    _ => Box::new(|entry| entry.kind != super::TableKind::System),
                 }
             }
             Some([one]) => {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::SessionState;
 use futures::future::try_join_all;
 use landfast_catalog::{AsOf, CatalogName, Pin, TableName, TableSnapshot};
 use landfast_sites::ReadLog;
@@ -16,12 +18,13 @@ use tokio::sync::OnceCell;
 
 use super::metadata_tables::MetadataTable;
 use super::target::Target;
+use super::views::{ViewQuery, Within};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::scan::{LakeTable, METADATA_COLUMNS, ScanContext, with_metadata_columns};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
 use crate::types::arrow_schema;
-use crate::{Asker, PlannerError, Result};
+use crate::{Asker, ErrorKind, PlannerError, Result};
 
 /// The schema of Landfast's own tables.
 pub(super) const SYSTEM_SCHEMA: &str = "system";
@@ -50,6 +53,8 @@ pub(super) enum Source {
     Lake(Arc<TableSnapshot>),
     /// A table about a pinned snapshot.
     Metadata(MetadataTable, Arc<TableSnapshot>),
+    /// A query.
+    View(Arc<ViewQuery>),
     /// A table of `landfast.system`.
     System,
     /// A table of an `information_schema`; of one catalog, or of all for Landfast's own.
@@ -63,18 +68,23 @@ pub(super) struct Resolving<'a> {
     pub(super) pins: &'a [Pin],
     pub(super) log: &'a ReadLog,
     pub(super) resolved: &'a ResolvedSnapshots,
+    pub(super) within: Within<'a>,
 }
 
 /// The snapshots that a statement has resolved so far.
 #[derive(Debug, Default)]
-pub(super) struct ResolvedSnapshots(Mutex<BTreeMap<(TableName, AsOf), SnapshotCell>>);
+pub(super) struct ResolvedSnapshots {
+    cells: Mutex<BTreeMap<(TableName, AsOf), SnapshotCell>>,
+    /// How many views the statement has expanded.
+    pub(super) views: AtomicUsize,
+}
 
 /// A snapshot, once somebody has resolved it.
 type SnapshotCell = Arc<OnceCell<Arc<TableSnapshot>>>;
 
 impl ResolvedSnapshots {
     fn cell(&self, name: &TableName, as_of: &AsOf) -> SnapshotCell {
-        let mut all = self.0.lock();
+        let mut all = self.cells.lock();
         Arc::clone(all.entry((name.clone(), as_of.clone())).or_default())
     }
 }
@@ -145,7 +155,20 @@ impl Engine {
                 source: Source::System,
             });
         }
-        let snapshot = self.snapshot(target, how).await?;
+        if target.is_view {
+            return self.view(name, how).await;
+        }
+        let snapshot = match self.snapshot(target, how).await {
+            // A view that was made a moment ago is not listed yet.
+            Err(error @ PlannerError::NotFound { .. }) if target.may_be_view() => {
+                let reading = how.settings.reading();
+                return match self.namespace.view(name, reading, how.log).await {
+                    Ok(Some(_)) => self.view(name, how).await,
+                    _ => Err(error),
+                };
+            }
+            found => found?,
+        };
         let (schema, source) = match target.metadata {
             None => (arrow_schema(snapshot.schema())?, Source::Lake(snapshot)),
             Some(table) => (table.schema(&snapshot)?, Source::Metadata(table, snapshot)),
@@ -166,6 +189,15 @@ impl Engine {
             if let Some(pin) = how.pins.iter().find(same) {
                 return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
             }
+            if !how.pins.is_empty() {
+                return Err(PlannerError::of_kind(
+                    ErrorKind::FailedPrecondition,
+                    format!(
+                        "the query reads {}, which it did not when it was planned: a view has changed, run it again",
+                        target.name
+                    ),
+                ));
+            }
             let (reading, as_of) = (how.settings.reading(), &target.as_of);
             let resolved = self
                 .namespace
@@ -183,6 +215,7 @@ impl Engine {
         extended: bool,
         asker: &Asker,
         context: &Arc<ScanContext>,
+        state: &SessionState,
     ) -> Result<Arc<dyn TableProvider>> {
         match &table.source {
             Source::Lake(snapshot) if extended => Err(PlannerError::unsupported(format!(
@@ -198,6 +231,16 @@ impl Engine {
                     listing,
                     Arc::clone(context),
                 )?))
+            }
+            Source::View(view) => {
+                let bound = view.bound();
+                let tables = bound.distinct();
+                let made = tables.iter().map(|table| {
+                    let extended = bound.is_extended(table);
+                    Box::pin(self.provider(table, extended, asker, context, state))
+                });
+                let made = try_join_all(made).await?;
+                self.view_provider(view, &made, state)
             }
             Source::Metadata(of, snapshot) => {
                 of.provider(&self.namespace, snapshot, &context.log).await
@@ -238,7 +281,9 @@ impl Resolved {
     pub(super) fn metadata_columns(&self) -> Vec<FieldRef> {
         match self.source {
             Source::Lake(_) => METADATA_COLUMNS.to_vec(),
-            Source::Metadata(..) | Source::System | Source::Information(_) => Vec::new(),
+            Source::Metadata(..) | Source::View(_) | Source::System | Source::Information(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -250,14 +295,21 @@ impl Resolved {
                 .iter()
                 .map(|column| (column.name.clone(), column.type_name.clone()))
                 .collect(),
-            Source::Metadata(..) | Source::System | Source::Information(_) => Vec::new(),
+            Source::Metadata(..) | Source::View(_) | Source::System | Source::Information(_) => {
+                Vec::new()
+            }
         }
     }
 
-    pub(super) fn snapshot(&self) -> Option<&Arc<TableSnapshot>> {
+    /// The snapshots that it reads.
+    pub(super) fn snapshots(&self) -> Vec<Arc<TableSnapshot>> {
         match &self.source {
-            Source::Lake(snapshot) | Source::Metadata(_, snapshot) => Some(snapshot),
-            Source::System | Source::Information(_) => None,
+            Source::Lake(snapshot) | Source::Metadata(_, snapshot) => vec![Arc::clone(snapshot)],
+            Source::View(view) => {
+                let tables = view.bound().distinct().into_iter();
+                tables.flat_map(|table| table.snapshots()).collect()
+            }
+            Source::System | Source::Information(_) => Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
 
 use super::metadata_tables::MetadataTable;
 use super::tables::{Resolving, SYSTEM_SCHEMA};
+use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::error::{Position, nearest};
 use crate::settings::SessionSettings;
@@ -23,6 +24,8 @@ pub(super) struct Target {
     pub(super) as_of: AsOf,
     /// What is read of the table, if not its rows.
     pub(super) metadata: Option<MetadataTable>,
+    /// Whether it is a view.
+    pub(super) is_view: bool,
     /// Whether the version is the session's, and not the statement's.
     by_setting: bool,
 }
@@ -33,8 +36,14 @@ impl Target {
             name,
             as_of: AsOf::Current,
             metadata,
+            is_view: false,
             by_setting: false,
         }
+    }
+
+    /// Whether nothing was asked for that a view has not.
+    pub(super) fn may_be_view(&self) -> bool {
+        self.metadata.is_none() && (self.by_setting || self.as_of == AsOf::Current)
     }
 
     /// An error in finding the version says who asked for it, if the statement doesn't show it.
@@ -68,6 +77,8 @@ enum Suffix {
 enum Found {
     /// A table of a catalog, and what its name asks for beyond it.
     Lake(TableName, Option<Suffix>),
+    /// A view of a catalog, and what its name asks for beyond it.
+    View(TableName, Option<Suffix>),
     /// A table that Landfast has about itself or a catalog; it has no versions.
     Own(TableName),
 }
@@ -91,6 +102,24 @@ impl Engine {
         let written = self.written(&named.name, how.settings)?;
         let (name, suffix) = match self.found(&written, how).await? {
             Found::Lake(name, suffix) => (name, suffix),
+            Found::View(name, None) if named.version.is_none() => {
+                let called = name.table.clone();
+                let target = Target {
+                    is_view: true,
+                    ..Target::current(name, None)
+                };
+                return Ok((target, called));
+            }
+            Found::View(name, None) => {
+                return Err(PlannerError::unsupported(format!(
+                    "AS OF after the view {name} is not supported: SET landfast.as_of, or write its query"
+                )));
+            }
+            Found::View(name, Some(_)) => {
+                return Err(PlannerError::unsupported(format!(
+                    "{name} is a view, and has no versions or tables about it"
+                )));
+            }
             Found::Own(name) if named.version.is_some() => {
                 return Err(PlannerError::unsupported(format!(
                     "AS OF after {name} is not supported: it has no versions"
@@ -148,7 +177,7 @@ impl Engine {
         how: Resolving<'_>,
     ) -> Result<TableName> {
         let written = self.written(name, how.settings)?;
-        match self.scope(&written).await? {
+        match self.scope(&written, how.within).await? {
             Scope::Own(name) => Ok(name),
             Scope::Schema(catalog, schema) => {
                 let table = self.names.table(&catalog, &schema, &written.table).await?;
@@ -177,32 +206,45 @@ impl Engine {
         {
             return Ok(Found::Lake(name, Some(suffix.clone())));
         }
-        let (catalog, schema) = match self.scope(written).await? {
+        let (catalog, schema) = match self.scope(written, how.within).await? {
             Scope::Own(name) => return Ok(Found::Own(name)),
             Scope::Schema(catalog, schema) => (catalog, schema),
         };
+        let in_schema = |name: String| TableName::new(catalog.clone(), schema.clone(), name);
+        let (names, whole) = (&self.names, &written.table);
         let Some((table, suffix)) = split else {
-            let table = self.names.table(&catalog, &schema, &written.table).await?;
-            return Ok(Found::Lake(TableName::new(catalog, schema, table)?, None));
+            if let Some(table) = names.table_known(&catalog, &schema, whole).await? {
+                return Ok(Found::Lake(in_schema(table)?, None));
+            }
+            return Ok(match names.view(&catalog, &schema, whole).await? {
+                Some(view) => Found::View(in_schema(view)?, None),
+                // What a member does not list may have been made a moment ago: resolving it says.
+                None => Found::Lake(in_schema(whole.value.clone())?, None),
+            });
         };
-        let real = self
-            .names
-            .table_listed(&catalog, &schema, &written.table)
-            .await?;
-        let (table, suffix) = match real {
-            Some(table) => (table, None),
-            None => (
-                self.names.table(&catalog, &schema, &table).await?,
-                Some(suffix?),
-            ),
-        };
-        Ok(Found::Lake(TableName::new(catalog, schema, table)?, suffix))
+        if let Some(table) = names.table_listed(&catalog, &schema, whole).await? {
+            return Ok(Found::Lake(in_schema(table)?, None));
+        }
+        if let Some(view) = names.view(&catalog, &schema, whole).await? {
+            return Ok(Found::View(in_schema(view)?, None));
+        }
+        let suffix = Some(suffix?);
+        if let Some(table) = names.table_known(&catalog, &schema, &table).await? {
+            return Ok(Found::Lake(in_schema(table)?, suffix));
+        }
+        Ok(match names.view(&catalog, &schema, &table).await? {
+            Some(view) => Found::View(in_schema(view)?, suffix),
+            None => Found::Lake(in_schema(table.value.clone())?, suffix),
+        })
     }
 
     /// Where a name's table is looked for; the table at once where it is one of Landfast's own.
-    async fn scope(&self, written: &Written) -> Result<Scope> {
+    async fn scope(&self, written: &Written, within: Within<'_>) -> Result<Scope> {
         let (schema, table) = (&written.schema, &written.table);
-        let catalog = self.names.catalog(&written.catalog)?;
+        let catalog = match self.names.catalog(&written.catalog) {
+            Ok(catalog) => catalog,
+            Err(error) => within.catalog_called(&written.catalog.value).ok_or(error)?,
+        };
         if fits(schema, information_schema::NAME) {
             let schema = SchemaName::new(information_schema::NAME)?;
             return own(catalog, schema, table, &information_schema::TABLES);

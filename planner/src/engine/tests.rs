@@ -11,3 +11,4 @@ mod prepared;
 mod queries;
 mod tpch;
 mod versions;
+mod views;

@@ -120,7 +120,7 @@ async fn schemas(
 
 fn table_types() -> Result<RecordBatch, Fault> {
     let mut builder = CommandGetTableTypes {}.into_builder();
-    for kind in [TableKind::Table, TableKind::System] {
+    for kind in [TableKind::Table, TableKind::System, TableKind::View] {
         builder.append(kind.as_str());
     }
     builder.build().map_err(Fault::internal)

@@ -92,7 +92,7 @@ async fn catalog_commands_tell_one_schema_and_answer() {
     let catalogs = check!(CommandGetCatalogs {}, 2);
     assert_eq!(column(&catalogs, "catalog_name"), ["lake", "landfast"]);
     check!(CommandGetDbSchemas::default(), 1);
-    check!(CommandGetTableTypes {}, 2);
+    check!(CommandGetTableTypes {}, 3);
     check!(CommandGetSqlInfo { info: vec![] }, 80);
     check!(CommandGetXdbcTypeInfo { data_type: None }, 10);
     check!(
