@@ -31,17 +31,7 @@ const NOT_YET: &[(&str, &str, &str)] = &[
     ("spark", "equality delete files, which", "equality deletes"),
     ("spark", "has the format AVRO", "delete files in Avro"),
     ("spark", "metadata columns of", "metadata columns"),
-    (
-        "spark",
-        "not registered",
-        "metadata of a v1 table that was upgraded to v3",
-    ),
     ("trino", "metadata columns of", "metadata columns"),
-    (
-        "pyiceberg",
-        "Time64(ns)",
-        "times of literals, which have nanoseconds",
-    ),
     (
         "views",
         "it is written for spark",

@@ -209,7 +209,8 @@ fn keep_parsing<T: DeserializeOwned>(document: &mut Map<String, Value>, key: &st
 }
 
 /// Summaries say nothing that reading depends on: one that isn't there, or names an operation of its own, is no reason to
-/// refuse a table. Neither is an old snapshot from before manifest lists.
+/// refuse a table. Neither is an old snapshot from before manifest lists, or one of format v1, which has no sequence number,
+/// in a table of v3.
 fn snapshots(document: &mut Map<String, Value>) {
     for snapshot in items_mut(document, "snapshots") {
         let Value::Object(snapshot) = snapshot else {
@@ -235,6 +236,7 @@ fn snapshots(document: &mut Map<String, Value>) {
             snapshot.insert("manifest-list".into(), "".into());
         }
         snapshot.remove("manifests");
+        snapshot.entry("sequence-number").or_insert(json!(0));
     }
 }
 

@@ -1,25 +1,28 @@
-//! Decimals compared with doubles.
+//! Comparisons of values whose types the engine would not make alike, or not exactly.
 //!
-//! The engine would compare both as decimals with fifteen places, and make those of doubles by way of a product that a double
+//! **Decimals with doubles.** The engine would compare both as decimals with fifteen places, and make those of doubles by way of a product that a double
 //! can't hold: `amount = 123456.79` finds nothing, and a NaN or 1e20 is an error. So before it sees them, a number of the
 //! query's text becomes the decimal that it is written as, arithmetic on such numbers included (`0.06 + 0.01` is 0.07), and
 //! against any other double a decimal becomes a double, as in standard SQL.
+//!
+//! **Times of two units.** A time that a query writes has nanoseconds, a table's has microseconds, and the engine refuses to
+//! compare them. A written time that has no more than microseconds becomes one of those; else all become nanoseconds.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, Case, InList};
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
 
-/// Makes both sides of a comparison decimals, or both doubles; see the module.
+/// Makes what is compared one type; see the module.
 #[derive(Debug)]
-pub(super) struct DecimalsWithDoubles;
+pub(super) struct ComparedAlike;
 
-impl FunctionRewrite for DecimalsWithDoubles {
+impl FunctionRewrite for ComparedAlike {
     fn name(&self) -> &'static str {
-        "decimals_with_doubles"
+        "compared_alike"
     }
 
     fn rewrite(
@@ -79,6 +82,9 @@ fn alike(compared: &[&Expr], schema: &DFSchema) -> Option<Vec<Expr>> {
         .map(|expr| expr.get_type(schema).ok())
         .collect();
     let types = types?;
+    if let Some(times) = times_alike(compared, &types) {
+        return Some(times);
+    }
     if !types.iter().any(DataType::is_decimal) || !types.iter().any(DataType::is_floating) {
         return None;
     }
@@ -96,6 +102,52 @@ fn alike(compared: &[&Expr], schema: &DFSchema) -> Option<Vec<Expr>> {
         });
         doubles.collect()
     }))
+}
+
+const MICROSECONDS: DataType = DataType::Time64(TimeUnit::Microsecond);
+const NANOSECONDS: DataType = DataType::Time64(TimeUnit::Nanosecond);
+
+/// The expressions, all times of one unit, where they are times of two.
+fn times_alike(compared: &[&Expr], types: &[DataType]) -> Option<Vec<Expr>> {
+    let of = |unit: DataType| types.contains(&unit);
+    if !of(MICROSECONDS) || !of(NANOSECONDS) {
+        return None;
+    }
+    let pairs = || compared.iter().zip(types);
+    let short: Option<Vec<Expr>> = pairs()
+        .map(|(expr, data_type)| match *data_type == NANOSECONDS {
+            true => in_microseconds(expr),
+            false => Some((*expr).clone()),
+        })
+        .collect();
+    Some(short.unwrap_or_else(|| {
+        let long = pairs().map(|(expr, data_type)| match *data_type == MICROSECONDS {
+            true => cast((*expr).clone(), NANOSECONDS),
+            false => (*expr).clone(),
+        });
+        long.collect()
+    }))
+}
+
+/// A written time in microseconds, if it has no more than that.
+fn in_microseconds(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Literal(ScalarValue::Time64Nanosecond(Some(nanoseconds)), metadata)
+            if nanoseconds % 1000 == 0 =>
+        {
+            let microseconds = ScalarValue::Time64Microsecond(Some(nanoseconds / 1000));
+            Some(Expr::Literal(microseconds, metadata.clone()))
+        }
+        Expr::Cast(Cast { expr, .. }) => {
+            let Expr::Literal(text, _) = expr.as_ref() else {
+                return None;
+            };
+            let fraction = text.try_as_str()??.trim().split_once('.');
+            let short = fraction.is_none_or(|(_, digits)| digits.len() <= 6);
+            short.then(|| cast(expr.as_ref().clone(), MICROSECONDS))
+        }
+        _ => None,
+    }
 }
 
 /// Puts what is compared back to where it was.

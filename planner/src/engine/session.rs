@@ -13,7 +13,7 @@ use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::prelude::SessionConfig;
 
 use super::EngineSpec;
-use super::comparisons::DecimalsWithDoubles;
+use super::comparisons::ComparedAlike;
 use super::functions;
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
@@ -58,7 +58,7 @@ pub(super) fn template(spec: &EngineSpec) -> Result<(SessionState, Arc<dyn Memor
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(functions::table())
         .build();
-    state.register_function_rewrite(Arc::new(DecimalsWithDoubles))?;
+    state.register_function_rewrite(Arc::new(ComparedAlike))?;
     Ok((state, pool))
 }
 
