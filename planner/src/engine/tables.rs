@@ -218,19 +218,15 @@ impl Engine {
         state: &SessionState,
     ) -> Result<Arc<dyn TableProvider>> {
         match &table.source {
-            Source::Lake(snapshot) if extended => Err(PlannerError::unsupported(format!(
-                "metadata columns of {} are not supported yet",
-                snapshot.name
-            ))),
             Source::Lake(snapshot) => {
                 let listing = self.namespace.manifests(snapshot, &context.log).await?;
                 let (snapshot, namespace) = (Arc::clone(snapshot), Arc::clone(&self.namespace));
-                Ok(Arc::new(LakeTable::listed(
-                    snapshot,
-                    namespace,
-                    listing,
-                    Arc::clone(context),
-                )?))
+                let context = Arc::clone(context);
+                let lake = LakeTable::listed(snapshot, namespace, listing, context)?;
+                Ok(Arc::new(match extended {
+                    true => lake.with_metadata_columns(),
+                    false => lake,
+                }))
             }
             Source::View(view) => {
                 let bound = view.bound();

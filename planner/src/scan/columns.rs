@@ -11,10 +11,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
-use datafusion_physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use datafusion_physical_expr_adapter::PhysicalExprAdapter;
 use iceberg::spec::NameMapping;
 use landfast_sites::CanonicalUri;
 
@@ -162,22 +162,6 @@ impl PhysicalExprAdapter for FileColumns {
             None => Ok(Transformed::no(expr)),
         })
         .data()
-    }
-}
-
-/// Hands out the one adapter of one file.
-#[derive(Debug)]
-pub(super) struct OneFile(pub(super) Arc<FileColumns>);
-
-impl PhysicalExprAdapterFactory for OneFile {
-    fn create(&self, _table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        if file.fields().len() != self.0.file.fields().len() {
-            return Err(exec_datafusion_err!(
-                "data file {} changed while it was read",
-                self.0.uri
-            ));
-        }
-        Ok(Arc::<FileColumns>::clone(&self.0))
     }
 }
 

@@ -105,6 +105,8 @@ impl FileMaker<'_> {
             route: placed.route.clone(),
             constants: self.constants(file)?,
             maybe_nan: self.maybe_nan(file),
+            sequence_number: file.sequence_number,
+            first_row_id: file.first_row_id,
             deletes: deletes.clone(),
         };
         let meta = ObjectMeta {

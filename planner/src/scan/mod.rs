@@ -21,6 +21,7 @@ mod placing;
 mod provider;
 mod prune;
 mod reader;
+mod row_columns;
 mod scan_columns;
 mod sound_footer;
 mod source;

@@ -24,12 +24,13 @@ use landfast_sites::FileId;
 use object_store::ObjectStore;
 
 use super::ScanContext;
-use super::columns::{Absentees, FileColumns, OneFile};
+use super::columns::{Absentees, FileColumns};
 use super::deletes::{
     DeleteReader, DeletedKeys, DeletedPositions, Sieve, Sifted, columns_to_read, without,
 };
 use super::filters::{Filters, OpenedFilters, cannot_fail};
 use super::footers::{FileAtSites, Footer};
+use super::row_columns::{FileRows, OneFile};
 use super::source::{LakeFile, ScanPlan, all_of};
 
 /// What is deleted from one file, read.
@@ -212,17 +213,17 @@ impl Partition {
     fn open(
         &self,
         file: PartitionedFile,
-        lake: &LakeFile,
+        lake: &Arc<LakeFile>,
         footer: Arc<Footer>,
         deleted: Deleted,
     ) -> Result<Box<dyn MorselPlanner>> {
-        let table = self.parquet.table_schema().file_schema();
+        let plan = &self.shared.plan;
         let absentees = Absentees {
             partition: &lake.constants,
-            defaults: &self.shared.plan.defaults,
+            defaults: &plan.defaults,
         };
-        let mapping = self.shared.plan.mapping.as_deref();
-        let columns = FileColumns::resolve(&lake.uri, table, &footer, mapping, &absentees);
+        let mapping = plan.mapping.as_deref();
+        let columns = FileColumns::resolve(&lake.uri, &plan.columns, &footer, mapping, &absentees);
         let columns = Arc::new(columns);
 
         let mut filters = self.filters.open(&lake.maybe_nan)?;
@@ -272,7 +273,13 @@ impl Partition {
         if let Some(access) = access {
             file = file.with_extension(access);
         }
-        config.expr_adapter_factory = Some(Arc::new(OneFile(columns)));
+        let rows = FileRows::new(
+            columns,
+            (&plan.columns, &plan.metadata),
+            plan.row_number.as_ref(),
+            lake,
+        );
+        config.expr_adapter_factory = Some(Arc::new(OneFile(Arc::new(rows))));
         let morselizer =
             parquet.create_morselizer(Arc::clone(&self.shared.store), &config, self.index)?;
         let planner = morselizer.plan_file(file.with_extension(footer))?;

@@ -27,10 +27,11 @@ use super::defaults::initial_defaults;
 use super::deletes::{KeyColumns, PlannedReads, TableDeletes, of_scan_with_deletes};
 use super::files::FileMaker;
 use super::mapping::name_mapping;
+use super::metadata_columns::with_metadata_columns;
 use super::placing::{Placed, Placer};
 use super::prune::Pruner;
 use super::reader::RoutedReaders;
-use super::scan_columns::ScanColumns;
+use super::scan_columns::{ScanColumns, counts};
 use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
@@ -113,6 +114,20 @@ impl LakeTable {
             deletes: TableDeletes::new(deletes),
             ..self
         }
+    }
+
+    /// The table with its metadata columns after its own.
+    #[must_use]
+    pub fn with_metadata_columns(self) -> Self {
+        Self {
+            schema: with_metadata_columns(&self.schema),
+            ..self
+        }
+    }
+
+    /// How many columns the table has of its own.
+    fn own_columns(&self) -> usize {
+        self.table.schema().as_struct().fields().len()
     }
 
     /// The delete files that may apply to what the filters leave: a delete file has the partition of what it deletes
@@ -241,6 +256,9 @@ impl LakeTable {
             summary,
             mapping,
             defaults: initial_defaults(self.table.schema())?,
+            columns: Arc::clone(&self.schema),
+            metadata: 0..0,
+            row_number: None,
         })
     }
 }
@@ -281,7 +299,10 @@ impl TableProvider for LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let enough = self.rows_enough(filters, limit);
         let deletes = self.deletes(filters).await?;
-        let projected = projection.map(Vec::as_slice);
+        let own = self.own_columns();
+        let asked = projection.map(|asked| asked.iter().copied().filter(|at| *at < own));
+        let projected: Option<Vec<usize>> = asked.map(Iterator::collect);
+        let projected = projected.as_deref();
         let maker = FileMaker { table: &self.table };
         let (read, share) = maker.columns_read(projected);
         let known = StatisticsMaker::new(self.table.schema(), projected);
@@ -314,8 +335,13 @@ impl TableProvider for LakeTable {
         plan.defaults = plan.defaults.iter().cloned().chain(defaults).collect();
         let columns = ScanColumns {
             visible: Arc::clone(&self.schema),
+            own,
+            counted: counts(&self.schema, own, projection),
             hidden,
         };
+        plan.columns = columns.by_id();
+        plan.metadata = columns.metadata();
+        plan.row_number = columns.row_number();
         self.exec(
             state,
             (groups, statistics),

@@ -1,13 +1,17 @@
 //! [`LakeParquetSource`]: DataFusion's Parquet source, told per file what Iceberg knows of it.
 
 use std::fmt::{self, Formatter};
+use std::ops::Range;
 use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction,
 };
@@ -30,6 +34,7 @@ use super::ScanContext;
 use super::deletes::LakeDeletes;
 use super::filters::Filters;
 use super::open::{LakeMorselizer, Shared};
+use super::row_columns::touches;
 use super::summary::ScanSummary;
 
 /// What one data file is, and where its bytes are: plain data, attached to DataFusion's `PartitionedFile` as
@@ -47,6 +52,10 @@ pub struct LakeFile {
     /// Positions in the table's schema of floating-point columns that may hold NaN, which Parquet's statistics leave
     /// out.
     pub maybe_nan: Arc<[usize]>,
+    /// Its data sequence number.
+    pub sequence_number: i64,
+    /// The row id of its first row, where it has one.
+    pub first_row_id: Option<u64>,
     /// What is deleted from it.
     pub deletes: Option<Arc<LakeDeletes>>,
 }
@@ -58,6 +67,12 @@ pub(super) struct ScanPlan {
     pub(super) mapping: Option<Arc<NameMapping>>,
     /// Initial defaults by field id.
     pub(super) defaults: Arc<[(i32, ScalarValue)]>,
+    /// The columns that files may have, with their field ids.
+    pub(super) columns: SchemaRef,
+    /// Where metadata columns are among them.
+    pub(super) metadata: Range<usize>,
+    /// What the reader counts rows as, where it does.
+    pub(super) row_number: Option<FieldRef>,
 }
 
 /// Reads the files of one Iceberg snapshot.
@@ -208,9 +223,13 @@ impl FileSource for LakeParquetSource {
         _config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
         let answer = vec![PushedDown::No; filters.len()];
+        // The reader knows nothing of metadata columns: whoever filters by them does it alone.
+        let of_files = filters.iter().flat_map(split_conjunction);
+        let of_files = of_files.filter(|filter| !touches(filter, &self.plan.metadata));
+        let of_files = of_files.map(Arc::clone).collect();
         let kept = self
             .filters
-            .with(filters, self.table_schema().table_schema());
+            .with(of_files, self.table_schema().table_schema());
         let source: Arc<dyn FileSource> = Arc::new(Self {
             filters: kept,
             ..self.clone()

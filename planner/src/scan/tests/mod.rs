@@ -8,6 +8,7 @@ mod filters;
 mod foreign;
 mod keys;
 pub(super) mod lake;
+mod lineage;
 mod nested;
 mod oracle;
 mod promotions;
