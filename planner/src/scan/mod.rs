@@ -11,6 +11,7 @@ mod cast;
 mod columns;
 mod defaults;
 mod deletes;
+mod distinct_counts;
 mod files;
 mod filters;
 mod footers;

@@ -25,6 +25,7 @@ use object_store::memory::InMemory;
 use super::ScanContext;
 use super::defaults::initial_defaults;
 use super::deletes::{KeyColumns, PlannedReads, TableDeletes, of_scan_with_deletes};
+use super::distinct_counts::DistinctCounts;
 use super::files::FileMaker;
 use super::mapping::name_mapping;
 use super::metadata_columns::with_metadata_columns;
@@ -323,7 +324,12 @@ impl TableProvider for LakeTable {
         let (deletes, reads) = deletes.of(&files, &placer, &mut keys)?;
         let (hidden, defaults) = keys.into_hidden();
 
-        let statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);
+        let mut statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);
+        DistinctCounts::of(&self.table.metadata, self.table.snapshot_id()).add_to(
+            &mut statistics,
+            self.table.schema(),
+            &totals,
+        );
         let groups = maker.groups(
             &files,
             &placed,

@@ -4,6 +4,7 @@ mod columns;
 mod defaults;
 mod delete_files;
 mod deletes;
+mod distinct_counts;
 mod filters;
 mod foreign;
 mod keys;
