@@ -15,6 +15,7 @@ use datafusion::prelude::SessionConfig;
 use super::EngineSpec;
 use super::comparisons::ComparedAlike;
 use super::functions;
+use crate::scan::keep_sound_dynamic_filters;
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
 
@@ -81,6 +82,7 @@ fn config(spec: &EngineSpec) -> SessionConfig {
     options
         .optimizer
         .hash_join_inlist_pushdown_max_distinct_values = 2000;
+    keep_sound_dynamic_filters(options);
     config
 }
 

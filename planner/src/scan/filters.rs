@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
@@ -24,6 +25,13 @@ use datafusion_datasource_parquet::can_expr_be_pushed_down_with_schemas;
 use super::source::all_of;
 
 type Filter = Arc<dyn PhysicalExpr>;
+
+/// Turns off the dynamic filters that are unsound. Those of aggregates leave out an aggregate that has no bound yet (its
+/// column was null so far, or another partition is about to set it): `max(a), min(b)` then loses rows that only `min(b)`
+/// needs.
+pub(crate) fn keep_sound_dynamic_filters(options: &mut ConfigOptions) {
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+}
 
 /// Filters on the table's columns, one conjunct each.
 #[derive(Debug, Clone, Default)]

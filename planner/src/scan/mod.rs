@@ -44,6 +44,7 @@ use crate::placement::PlacementPolicy;
 pub use deletes::{
     DeleteCache, DeleteSource, KeyColumn, KeyDeletes, KeySetId, LakeDeletes, VectorBlob,
 };
+pub(crate) use filters::keep_sound_dynamic_filters;
 pub use footers::FooterCache;
 pub use metadata_columns::{
     FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion_datasource::source::DataSourceExec;
 use landfast_catalog::DataFile;
 
@@ -220,4 +220,18 @@ async fn a_file_that_no_site_has_is_an_error_that_names_it() {
         crate::ErrorKind::Internal,
         "a file of record that is missing is not the caller's fault"
     );
+}
+
+#[tokio::test]
+async fn aggregates_tighten_no_scan_because_one_without_a_bound_would_lose_rows() {
+    let lake = Lake::new();
+    let table = table(&lake, vec![rows_of(&lake, "f", 0, 10)]);
+    let shown = async |sql: &str| {
+        let plan = table.plan(sql).await.unwrap();
+        displayable(plan.as_ref()).indent(true).to_string()
+    };
+    let text = shown("SELECT max(n), min(m) FROM t WHERE n % 2 = 1").await;
+    assert!(!text.contains("DynamicFilter"), "{text}");
+    let text = shown("SELECT n FROM t ORDER BY n LIMIT 1").await;
+    assert!(text.contains("DynamicFilter"), "{text}");
 }

@@ -28,7 +28,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::placement::{PlacementMode, PlacementPolicy};
-use crate::scan::{DeleteCache, FooterCache, LakeTable, ScanContext, ScanSummary, scan_summaries};
+use crate::scan::{
+    DeleteCache, FooterCache, LakeTable, ScanContext, ScanSummary, keep_sound_dynamic_filters,
+    scan_summaries,
+};
 use crate::types::FIELD_ID_KEY;
 
 pub(super) const ROOT: &str = "gs://lake/db/t";
@@ -242,7 +245,8 @@ impl Table {
 
     /// A session that runs a query in so many partitions.
     pub(super) fn session_of(&self, partitions: usize) -> SessionContext {
-        let config = SessionConfig::new().with_target_partitions(partitions);
+        let mut config = SessionConfig::new().with_target_partitions(partitions);
+        keep_sound_dynamic_filters(config.options_mut());
         let context = SessionContext::new_with_config(config);
         context
             .register_table("t", Arc::<LakeTable>::clone(&self.provider))
