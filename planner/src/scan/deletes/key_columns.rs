@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
-use iceberg::spec::{NestedFieldRef, Schema, Type};
+use iceberg::spec::{NestedFieldRef, Schema, Transform, Type};
 use landfast_catalog::TableSnapshot;
 
 use crate::scan::defaults::initial_defaults;
@@ -61,7 +61,8 @@ impl<'a> KeyColumns<'a> {
     /// The key of these field ids.
     ///
     /// # Errors
-    /// A field is in no schema of the table, in a list or a map, or in a struct that it was dropped from.
+    /// A field is in no schema of the table, in a list or a map, in a struct that it was dropped from, or was dropped though the
+    /// table was partitioned by it.
     pub(super) fn shape(&mut self, field_ids: &[i32]) -> Result<KeyShape> {
         if let Some(known) = self.known.get(field_ids) {
             return Ok(known.clone());
@@ -96,6 +97,7 @@ impl<'a> KeyColumns<'a> {
                 self.table.name
             );
         };
+        self.refuse_constant(&field)?;
         let at = self.dropped.len();
         self.hidden.push(self.hidden_field(&field)?);
         let defaults = initial_defaults(&schema)?;
@@ -103,6 +105,21 @@ impl<'a> KeyColumns<'a> {
         self.defaults.extend(own.cloned());
         self.dropped.push(field);
         key_column(&[self.own + at], |_| Ok(Arc::clone(&self.hidden[at])))
+    }
+
+    /// Files may lack an identity partition's column, and its values are known by today's columns alone.
+    fn refuse_constant(&self, field: &NestedFieldRef) -> Result<()> {
+        let specs = self.table.metadata.partition_specs_iter();
+        let mut fields = specs.flat_map(|spec| spec.fields());
+        if fields.any(|of| of.source_id == field.id && of.transform == Transform::Identity) {
+            return plan_err!(
+                "rows of {} are deleted by the column {}, which was dropped and which the table is or was partitioned by: \
+                 files may lack it, so such keys can't be compared",
+                self.table.name,
+                field.name
+            );
+        }
+        Ok(())
     }
 
     /// The field under a name that no other column has. Files that were written since have no such column.

@@ -299,6 +299,32 @@ async fn a_key_that_the_table_dropped_is_read_as_the_table_had_it() {
 }
 
 #[tokio::test]
+async fn a_key_that_the_table_dropped_and_was_partitioned_by_is_refused() {
+    let lake = Lake::new();
+    let without = batch(vec![(field(2, "v", DataType::Int64), longs([Some(1)]))]);
+    let key = batch(vec![(field(1, "k", DataType::Int32), ints([Some(2)]))]);
+    let mut metadata = evolved(
+        vec![column(1, "k", "int"), column(2, "v", "long")],
+        vec![column(2, "v", "long")],
+    );
+    metadata["partition-specs"] = json!([
+        {"spec-id": 0, "fields": []},
+        {"spec-id": 1, "fields": [{"source-id": 1, "field-id": 1000, "name": "k", "transform": "identity"}]},
+    ]);
+    metadata["last-partition-id"] = json!(1000);
+    let table = lake.table_with_deletes(
+        metadata,
+        vec![lake.write(&file("f"), &without, 0, vec![])],
+        vec![keys(&lake, &file("d"), &key)],
+    );
+    let error = table.error("SELECT v FROM t").await;
+    assert!(
+        error.contains("column k, which was dropped and which the table is or was partitioned by"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_key_column_that_a_file_lacks_has_its_default_or_null() {
     let lake = Lake::new();
     let data = || vec![(field(2, "v", DataType::Int64), longs([Some(1), Some(2)]))];
