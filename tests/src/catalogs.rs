@@ -46,6 +46,8 @@ impl RestCatalog {
             "org.apache.iceberg.jdbc.JdbcCatalog",
         );
         java.env("CATALOG_URI", format!("jdbc:sqlite:{}", database.display()));
+        // One connection: with two, SQLite refuses one of two writers at the same time.
+        java.env("CATALOG_CLIENTS", "1");
         java.env("CATALOG_JDBC_USER", "tests");
         java.env("CATALOG_JDBC_PASSWORD", "tests");
         java.env("CATALOG_JDBC_SCHEMA__VERSION", "V1");
