@@ -118,6 +118,16 @@ impl Landfast {
     /// # Errors
     /// When it does not, with what it said.
     pub fn start(config: &Config) -> Result<Self> {
+        match Self::start_once(config) {
+            // Another process may have taken a port since it was found free.
+            Err(error) if format!("{error:#}").contains("Address already in use") => {
+                Self::start_once(config)
+            }
+            started => started,
+        }
+    }
+
+    fn start_once(config: &Config) -> Result<Self> {
         let (dir, flight, admin) = (run_dir("landfast")?, free_port()?, free_port()?);
         let file = dir.join("landfast.toml");
         fs::write(&file, config.render(&dir, flight, admin)?)
