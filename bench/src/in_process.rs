@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use datafusion::execution::SendableRecordBatchStream;
-use landfast_planner::{Asker, PlanRequest, PlannedQuery, Role, SessionSettings, Statement};
+use landfast_planner::{
+    Asker, Groups, PlanRequest, PlannedQuery, Role, SessionSettings, Statement,
+};
 use landfast_proxy::config;
 use landfast_proxy::serve::{self, Running};
 
@@ -23,6 +25,7 @@ pub(crate) async fn open(file: &Path) -> anyhow::Result<InProcess> {
     let settings = config.defaults.clone();
     let asker = Asker {
         principal: "bench".to_owned(),
+        groups: Groups::default(),
         role: Role::Reader,
         session: None,
     };

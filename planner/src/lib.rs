@@ -23,7 +23,7 @@ pub mod settings;
 pub mod sql;
 pub mod types;
 
-pub use asker::{Asker, Role};
+pub use asker::{Asker, Groups, Role};
 pub use engine::{
     CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, PlanRequest, PlannedQuery,
     Receipt, SYSTEM_CATALOG, SiteReceipt, SystemTables, TableEntry, TableKind, TableReceipt,

@@ -1,6 +1,6 @@
 //! Who is asking: users with passwords, static bearer tokens, and the development mode that asks nobody.
 //!
-//! A [`Principal`] is a name and a role. This module knows neither Flight nor sessions: it turns credentials into a
+//! A [`Principal`] is a name, a role and groups. This module knows neither Flight nor sessions: it turns credentials into a
 //! principal, at the same cost whether or not the name exists.
 
 mod credentials;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfast_planner::Role;
+use landfast_planner::{Groups, Role};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
@@ -36,6 +36,8 @@ pub struct User {
     pub password_hash: String,
     /// What the user may do.
     pub role: Role,
+    /// The groups the user belongs to.
+    pub groups: Groups,
 }
 
 /// A bearer token that never changes, known by its SHA-256.
@@ -47,6 +49,8 @@ pub struct StaticToken {
     pub principal: String,
     /// What the principal may do.
     pub role: Role,
+    /// The groups the principal belongs to.
+    pub groups: Groups,
 }
 
 /// What an [`Authenticator`] is made of.
@@ -67,6 +71,8 @@ pub struct Principal {
     pub name: Arc<str>,
     /// What they may do.
     pub role: Role,
+    /// The groups they belong to.
+    pub groups: Groups,
 }
 
 /// Why somebody was turned away. Texts are safe for a client: none says which part was wrong.
@@ -160,6 +166,7 @@ impl Authenticator {
             Some(user) if right => Ok(Principal {
                 name: user.name.as_str().into(),
                 role: user.role,
+                groups: user.groups.clone(),
             }),
             _ => Err(AuthError::BadPassword),
         }
@@ -176,6 +183,7 @@ impl Authenticator {
             Some(token) => Ok(Principal {
                 name: token.principal.as_str().into(),
                 role: token.role,
+                groups: token.groups.clone(),
             }),
             None if self.insecure => Ok(self.anyone(ANONYMOUS)),
             None => Err(AuthError::BadToken),
@@ -186,6 +194,7 @@ impl Authenticator {
         Principal {
             name: name.into(),
             role: Role::Operator,
+            groups: Groups::default(),
         }
     }
 }

@@ -6,11 +6,13 @@ fn authenticator() -> Authenticator {
             name: "ann".into(),
             password_hash: hash_password("s:ecret").unwrap(),
             role: Role::Engineer,
+            groups: Groups::new(["sales", "east"]),
         }],
         tokens: vec![StaticToken {
             sha256: Sha256::digest(b"tok").into(),
             principal: "robot".into(),
             role: Role::Reader,
+            groups: Groups::new(["programs"]),
         }],
         insecure: false,
     })
@@ -64,6 +66,7 @@ async fn only_the_right_password_of_a_known_user_is_taken() {
     let auth = authenticator();
     let ann = auth.password("ann", "s:ecret").await.unwrap();
     assert_eq!((&*ann.name, ann.role), ("ann", Role::Engineer));
+    assert_eq!(ann.groups, Groups::new(["east", "sales"]));
     assert_eq!(
         auth.password("ann", "s:ecret").await.unwrap(),
         ann,
@@ -83,7 +86,9 @@ async fn only_the_right_password_of_a_known_user_is_taken() {
 #[test]
 fn a_static_token_is_known_by_its_hash() {
     let auth = authenticator();
-    assert_eq!(&*auth.static_token("tok").unwrap().name, "robot");
+    let robot = auth.static_token("tok").unwrap();
+    assert_eq!(&*robot.name, "robot");
+    assert!(robot.groups.contains("programs"));
     assert_eq!(auth.static_token("tok "), Err(AuthError::BadToken));
     assert_eq!(auth.static_token(""), Err(AuthError::BadToken));
 }
@@ -107,6 +112,7 @@ fn a_hash_that_is_not_argon2_is_refused_and_names_the_user() {
             name: "ann".into(),
             password_hash: "plain".into(),
             role: Role::Reader,
+            groups: Groups::new(["programs"]),
         }],
         ..AuthSpec::default()
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use argon2::password_hash::PasswordHash;
-use landfast_planner::Role;
+use landfast_planner::{Groups, Role};
 
 use crate::auth::{StaticToken, User};
 
@@ -38,6 +38,7 @@ pub(super) fn users(raw: &[RawUser], at: &KeyPath) -> Result<Vec<User>, Problem>
                 name: user.name.clone(),
                 password_hash: user.password_hash.clone(),
                 role: role(user.role),
+                groups: groups(&user.groups, &at.key("groups"))?,
             })
         })
         .collect()
@@ -73,6 +74,7 @@ pub(super) fn tokens(
             Ok(StaticToken {
                 principal: token.principal.clone(),
                 role: role(token.role),
+                groups: groups(&token.groups, &at.key("groups"))?,
                 sha256,
             })
         })
@@ -91,6 +93,13 @@ fn hex_digest(text: &str) -> Option<[u8; 32]> {
         *byte = u8::try_from(high * 16 + low).ok()?;
     }
     Some(digest)
+}
+
+fn groups(raw: &[String], at: &KeyPath) -> Result<Groups, Problem> {
+    match raw.iter().position(|name| name.trim().is_empty()) {
+        Some(index) => Err(at.index(index).problem("a group's name is not empty")),
+        None => Ok(Groups::new(raw)),
+    }
 }
 
 fn role(raw: RawRole) -> Role {

@@ -208,7 +208,7 @@ pub(crate) enum RawLogFormat {
     Json,
 }
 
-/// `[[user]]`: a name, an argon2 hash and a role.
+/// `[[user]]`: a name, an argon2 hash, a role and groups.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawUser {
@@ -216,6 +216,8 @@ pub(crate) struct RawUser {
     pub(crate) password_hash: String,
     #[serde(default)]
     pub(crate) role: RawRole,
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
 }
 
 /// `[[token]]`: a bearer token known by its SHA-256.
@@ -225,6 +227,8 @@ pub(crate) struct RawToken {
     pub(crate) principal: String,
     #[serde(default)]
     pub(crate) role: RawRole,
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
     pub(crate) sha256: Option<String>,
     pub(crate) sha256_file: Option<PathBuf>,
 }

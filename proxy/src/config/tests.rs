@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use landfast_planner::SessionSettings;
+use landfast_planner::{Groups, SessionSettings};
 use landfast_sites::{AzureCredential, GoogleCredential, StoreSpec};
 use secrecy::ExposeSecret;
 
@@ -406,4 +406,21 @@ fn a_catalog_of_folders_names_its_tables() {
     }
     let error = error(sql, "kind = \"folders\"\n");
     assert!(error.contains("[[catalog.table]]"), "{error}");
+}
+
+#[test]
+fn users_and_tokens_have_groups_with_names() {
+    let user = |groups: &str| {
+        let hash = crate::auth::hash_password("p").unwrap();
+        format!(
+            "[[user]]\nname = \"ada\"\npassword_hash = \"{hash}\"\ngroups = {groups}\n\n[[token]]\nprincipal = \"robot\"\n\
+             sha256 = \"{}\"\ngroups = [\"programs\"]\n\n[[catalog]]",
+            "0".repeat(64)
+        )
+    };
+    let config = loaded(&SMALL.replacen("[[catalog]]", &user("[\"west\", \"east\"]"), 1)).unwrap();
+    assert_eq!(config.users[0].groups, Groups::new(["east", "west"]));
+    assert!(config.tokens[0].groups.contains("programs"));
+    let error = error("[[catalog]]", &user("[\"east\", \" \"]"));
+    assert!(error.contains("user[ada].groups[1]"), "{error}");
 }

@@ -33,6 +33,7 @@ impl Caller {
     pub(super) fn asker(&self) -> Asker {
         Asker {
             principal: self.principal.name.to_string(),
+            groups: self.principal.groups.clone(),
             role: self.principal.role,
             session: self.session.id().map(|id| id.as_str().to_owned()),
         }

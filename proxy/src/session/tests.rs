@@ -1,4 +1,4 @@
-use landfast_planner::Role;
+use landfast_planner::{Groups, Role};
 
 use super::*;
 
@@ -6,6 +6,7 @@ fn principal(name: &str) -> Principal {
     Principal {
         name: name.into(),
         role: Role::Reader,
+        groups: Groups::default(),
     }
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::engine::{
     CommandOutcome, Described, Engine, EngineSpec, PlanRequest, PlannedQuery, SystemTables,
 };
-use crate::{Asker, PlannerError, Result, Role, SessionSettings, Statement};
+use crate::{Asker, Groups, PlannerError, Result, Role, SessionSettings, Statement};
 
 pub(super) struct Lake {
     dir: TempDir,
@@ -75,6 +75,7 @@ pub(super) fn asker(role: Role) -> Asker {
     Asker {
         principal: "ada".to_string(),
         role,
+        groups: Groups::default(),
         session: None,
     }
 }

@@ -22,7 +22,7 @@ use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use landfast_catalog::{CatalogName, MemberKind, MemberSpec, Namespace, NamespaceSpec, SqlSpec};
-use landfast_planner::{Engine, EngineSpec, Role};
+use landfast_planner::{Engine, EngineSpec, Groups, Role};
 use landfast_sites::{
     FileSpec, Holdings, MappingSpec, SiteId, SiteSpec, Sites, SitesSpec, StoreSpec, Timeouts,
 };
@@ -104,12 +104,14 @@ async fn service(limits: Limits) -> Service {
             name: name.into(),
             password_hash: hash_password(name).unwrap(),
             role,
+            groups: Groups::default(),
         })
         .into(),
         tokens: vec![StaticToken {
             sha256: Sha256::digest(b"robot-token").into(),
             principal: "robot".into(),
             role: Role::Engineer,
+            groups: Groups::default(),
         }],
         insecure: false,
     })
