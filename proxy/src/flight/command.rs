@@ -13,9 +13,10 @@ use tonic::{Response, Status};
 
 use super::Core;
 use super::caller::Caller;
+use super::dispatch::FlightStream;
 use super::fault::Fault;
 use super::parameters::{Parameters, batches_from_bytes, batches_to_bytes};
-use super::stream::{FlightStream, whole};
+use super::stream::whole;
 use super::ticket::Redeems;
 use super::wire::{WireCast, wire_schema};
 use crate::limits::{Deadline, Permit, Stage};

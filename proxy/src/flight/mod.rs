@@ -1,7 +1,7 @@
-//! Flight SQL: our own dispatcher over the protocol's messages.
+//! Flight SQL: our own dispatcher over the protocol's messages, and what Landfast answers.
 //!
-//! A query's way: `service` receives a call, `caller` says who sent it, `statement` plans and pins (GetFlightInfo)
-//! and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
+//! A query's way: `dispatch` receives a call and decodes it, `caller` says who sent it, `service` has the answer to each
+//! command; `statement` plans and pins (GetFlightInfo) and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
 //! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once.
 //! `fault` is the one place that knows gRPC codes.
 //!
@@ -10,17 +10,16 @@
 //! - Preparing and asking for a schema run nothing; one GetFlightInfo, or one DoPut, is one execution.
 //! - A ticket or a handle opens nothing to anybody but the principal it was made for, who is asked again who they are.
 
-mod actions;
 mod caller;
 mod catalog;
 mod command;
+pub mod dispatch;
 mod encode;
 mod fault;
-mod messages;
 mod parameters;
 mod planned;
 mod prepared;
-mod put;
+mod preparing;
 pub(crate) mod sealing;
 mod service;
 mod sql_info;
@@ -36,7 +35,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use landfast_planner::Engine;
 
 use crate::auth::Authenticator;
@@ -45,6 +44,7 @@ use crate::limits::{Admission, Limits};
 use crate::queries::QueryRegistry;
 use crate::session::Sessions;
 use caller::Reception;
+use dispatch::Dispatcher;
 use planned::{Planned, Waiting};
 use prepared::PreparedStatements;
 use sql_info::ServerInfo;
@@ -140,9 +140,9 @@ impl FlightSql {
     }
 
     /// The service as tonic serves it, with our limits on messages.
-    pub fn into_server(self) -> FlightServiceServer<Self> {
+    pub fn into_server(self) -> FlightServiceServer<impl FlightService> {
         let received_max = self.core.limits.message_bytes;
-        FlightServiceServer::new(self)
+        FlightServiceServer::new(Dispatcher::new(self.core))
             .max_decoding_message_size(received_max)
             // What we send is cut to size; a single larger row must still pass.
             .max_encoding_message_size(usize::MAX)

@@ -1,45 +1,69 @@
-//! The service's calls, and what each command is dispatched to.
+//! What Landfast answers to each call, command and action of the protocol.
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{Any, Command};
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Command,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
+    CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery,
+};
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
-    HandshakeRequest, HandshakeResponse, IpcMessage, PollInfo, SchemaResult, Ticket,
+    Criteria, FlightDescriptor, FlightInfo, HandshakeResponse, IpcMessage, SchemaResult, Ticket,
 };
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use prost::Message;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Response, Status};
 
-use super::actions::{self, ActionStream};
 use super::caller::{Caller, write_header};
+use super::dispatch::messages::CreatePreparedStatementResult;
+use super::dispatch::{
+    ActionKind, Answer, Backend, FlightStream, HandshakeRequests, HandshakeStream, InfoStream, Put,
+    Refusal,
+};
 use super::fault::Fault;
-use super::put::{PutStream, short_name, unpack};
 use super::statement::ipc_schema;
-use super::stream::FlightStream;
 use super::wire::wire_schema;
-use super::{FlightSql, catalog};
+use super::{Core, catalog};
+
+/// The actions that are offered.
+const OFFERED: &[ActionKind] = &[
+    ActionKind::CreatePreparedStatement,
+    ActionKind::ClosePreparedStatement,
+];
 
 #[tonic::async_trait]
-impl FlightService for FlightSql {
-    type HandshakeStream = BoxStream<'static, Result<HandshakeResponse, Status>>;
-    type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
-    type DoGetStream = FlightStream;
-    type DoPutStream = PutStream;
-    type DoExchangeStream = FlightStream;
-    type DoActionStream = ActionStream;
-    type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
+impl Backend for Arc<Core> {
+    type Caller = Caller;
+
+    async fn receive(
+        &self,
+        headers: &MetadataMap,
+        _connection: &Extensions,
+    ) -> Result<Caller, Status> {
+        self.reception.receive(headers).await
+    }
+
+    fn refuse(&self, caller: &Caller, refusal: Refusal) -> Status {
+        caller.refuse(&refusal.into(), None)
+    }
+
+    fn respond<T>(&self, caller: &Caller, body: T) -> Response<T> {
+        caller.respond(body, None)
+    }
+
+    fn actions(&self) -> &[ActionKind] {
+        OFFERED
+    }
 
     /// The token goes where each kind of driver looks for it: into the response's headers and into its payload.
     async fn handshake(
         &self,
-        request: Request<Streaming<HandshakeRequest>>,
-    ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let welcome = self.core.reception.welcome(request.metadata()).await?;
+        headers: &MetadataMap,
+        _connection: &Extensions,
+        _requests: HandshakeRequests,
+    ) -> Answer<HandshakeStream> {
+        let welcome = self.reception.welcome(headers).await?;
         let payload = Bytes::from(welcome.token.clone());
         let answer = HandshakeResponse {
             protocol_version: 0,
@@ -58,147 +82,83 @@ impl FlightService for FlightSql {
     }
 
     /// Flight SQL has no flights to list but those that a client asked for.
-    async fn list_flights(
-        &self,
-        request: Request<Criteria>,
-    ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
+    async fn list_flights(&self, caller: Caller, _criteria: Criteria) -> Answer<InfoStream> {
         Ok(caller.respond(stream::empty().boxed(), None))
     }
 
-    async fn get_flight_info(
+    async fn statement_info(
         &self,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let mut caller = self.core.reception.receive(request.metadata()).await?;
-        let descriptor = request.into_inner();
-        let command = command_of(&descriptor.cmd).map_err(|fault| caller.refuse(&fault, None))?;
-        let (statement, parameters) = match command {
-            Command::CommandStatementQuery(query) => {
-                let parsed = no_transaction(query.transaction_id.as_ref())
-                    .and_then(|()| self.core.parse(&query.query));
-                (
-                    Arc::new(parsed.map_err(|fault| {
-                        self.core.refuse_statement(&caller, &query.query, &fault)
-                    })?),
-                    None,
-                )
-            }
-            Command::CommandPreparedStatementQuery(query) => {
-                let found = self
-                    .core
-                    .prepared
-                    .find(&query.prepared_statement_handle, &caller.principal.name);
-                let prepared = found.map_err(|fault| caller.refuse(&fault, None))?;
-                (prepared.statement, prepared.bound)
-            }
-            other => return self.catalog_info(&caller, &other, descriptor),
-        };
-        self.core
-            .flight_info(&mut caller, statement, parameters, descriptor)
+        mut caller: Caller,
+        query: CommandStatementQuery,
+        descriptor: FlightDescriptor,
+    ) -> Answer<FlightInfo> {
+        let parsed = no_transaction(query.transaction_id.as_ref())
+            .and_then(|()| self.parse(&query.query))
+            .map_err(|fault| self.refuse_statement(&caller, &query.query, &fault))?;
+        self.flight_info(&mut caller, Arc::new(parsed), None, descriptor)
             .await
     }
 
-    async fn poll_flight_info(
+    async fn statement_schema(
         &self,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<PollInfo>, Status> {
-        self.not_offered(request, "PollFlightInfo is not offered: use GetFlightInfo")
-            .await
-    }
-
-    async fn get_schema(
-        &self,
-        request: Request<FlightDescriptor>,
-    ) -> Result<Response<SchemaResult>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        let command = command_of(&request.into_inner().cmd);
-        let command = command.map_err(|fault| caller.refuse(&fault, None))?;
-        let sql = match &command {
-            Command::CommandStatementQuery(query) => Some(query.query.clone()),
-            _ => None,
+        caller: Caller,
+        query: CommandStatementQuery,
+    ) -> Answer<SchemaResult> {
+        let described = async {
+            no_transaction(query.transaction_id.as_ref())?;
+            let statement = self.parse(&query.query)?;
+            self.describe(&statement, &caller).await
         };
-        let schema = self.schema_of(&caller, command).await;
-        let schema = schema.map_err(|fault| match sql {
-            Some(sql) => self.core.refuse_statement(&caller, &sql, &fault),
-            None => caller.refuse(&fault, None),
-        })?;
-        let IpcMessage(schema) = ipc_schema(&schema);
-        Ok(caller.respond(SchemaResult { schema }, None))
-    }
-
-    async fn do_get(
-        &self,
-        request: Request<Ticket>,
-    ) -> Result<Response<Self::DoGetStream>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        let ticket = request.into_inner().ticket;
-        match command_of(&ticket).map_err(|fault| caller.refuse(&fault, None))? {
-            Command::TicketStatementQuery(_) => self.core.redeem(&caller, &ticket).await,
-            command => {
-                let result = catalog::result(&self.core, &caller, command).await;
-                result
-                    .map(|result| caller.respond(result, None))
-                    .map_err(|fault| caller.refuse(&fault, None))
-            }
+        match described.await {
+            Ok(described) => Ok(tell(&caller, &wire_schema(&described.schema))),
+            Err(fault) => Err(self.refuse_statement(&caller, &query.query, &fault)),
         }
     }
 
-    async fn do_put(
+    async fn statement_get(
         &self,
-        request: Request<Streaming<FlightData>>,
-    ) -> Result<Response<Self::DoPutStream>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        self.core.put(caller, request.into_inner()).await
+        caller: Caller,
+        _handle: TicketStatementQuery,
+        ticket: Ticket,
+    ) -> Answer<FlightStream> {
+        self.redeem(&caller, &ticket.ticket).await
     }
 
-    async fn do_exchange(
+    async fn prepared_info(
         &self,
-        request: Request<Streaming<FlightData>>,
-    ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        self.not_offered(request, "DoExchange is not offered").await
-    }
-
-    async fn do_action(
-        &self,
-        request: Request<Action>,
-    ) -> Result<Response<Self::DoActionStream>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        self.core.act(&caller, request.into_inner()).await
-    }
-
-    async fn list_actions(
-        &self,
-        request: Request<Empty>,
-    ) -> Result<Response<Self::ListActionsStream>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        Ok(caller.respond(
-            stream::iter(actions::offered().into_iter().map(Ok)).boxed(),
-            None,
-        ))
-    }
-}
-
-impl FlightSql {
-    /// Refuses a call that is not offered, to those who may ask at all.
-    async fn not_offered<B, T>(
-        &self,
-        request: Request<B>,
-        text: &str,
-    ) -> Result<Response<T>, Status> {
-        let caller = self.core.reception.receive(request.metadata()).await?;
-        Err(caller.refuse(&Fault::unimplemented(text), None))
-    }
-
-    /// GetFlightInfo of a catalog command: the command is its own ticket, and is authorised again when it is redeemed.
-    fn catalog_info(
-        &self,
-        caller: &Caller,
-        command: &Command,
+        mut caller: Caller,
+        query: CommandPreparedStatementQuery,
         descriptor: FlightDescriptor,
-    ) -> Result<Response<FlightInfo>, Status> {
-        let schema = catalog::schema(command).map_err(|fault| caller.refuse(&fault, None))?;
-        let endpoint = self.core.endpoint(descriptor.cmd.clone());
+    ) -> Answer<FlightInfo> {
+        let prepared = self
+            .prepared
+            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .map_err(|fault| caller.refuse(&fault, None))?;
+        self.flight_info(&mut caller, prepared.statement, prepared.bound, descriptor)
+            .await
+    }
+
+    async fn prepared_schema(
+        &self,
+        caller: Caller,
+        query: CommandPreparedStatementQuery,
+    ) -> Answer<SchemaResult> {
+        let prepared = self
+            .prepared
+            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .map_err(|fault| caller.refuse(&fault, None))?;
+        Ok(tell(&caller, &prepared.schema))
+    }
+
+    /// The command is its own ticket, and is authorised again when it is redeemed.
+    async fn listing_info(
+        &self,
+        caller: Caller,
+        command: Command,
+        descriptor: FlightDescriptor,
+    ) -> Answer<FlightInfo> {
+        let schema = catalog::schema(&command).map_err(|fault| caller.refuse(&fault, None))?;
+        let endpoint = self.endpoint(descriptor.cmd.clone());
         let info = FlightInfo::new()
             .with_descriptor(descriptor)
             .with_endpoint(endpoint)
@@ -207,52 +167,117 @@ impl FlightSql {
             .map_err(|error| caller.refuse(&Fault::internal(error), None))
     }
 
-    /// The schema of what a command would give. Runs nothing.
-    async fn schema_of(&self, caller: &Caller, command: Command) -> Result<SchemaRef, Fault> {
-        match command {
-            Command::CommandStatementQuery(query) => {
-                no_transaction(query.transaction_id.as_ref())?;
-                let statement = self.core.parse(&query.query)?;
-                Ok(wire_schema(
-                    &self.core.describe(&statement, caller).await?.schema,
-                ))
+    async fn listing_schema(&self, caller: Caller, command: Command) -> Answer<SchemaResult> {
+        catalog::schema(&command)
+            .map(|schema| tell(&caller, &schema))
+            .map_err(|fault| caller.refuse(&fault, None))
+    }
+
+    async fn listing_get(&self, caller: Caller, command: Command) -> Answer<FlightStream> {
+        catalog::result(self, &caller, command)
+            .await
+            .map(|result| caller.respond(result, None))
+            .map_err(|fault| caller.refuse(&fault, None))
+    }
+
+    async fn update(&self, mut caller: Caller, update: CommandStatementUpdate) -> Answer<i64> {
+        let statement = no_transaction(update.transaction_id.as_ref())
+            .and_then(|()| self.parse(&update.query))
+            .map_err(|fault| self.refuse_statement(&caller, &update.query, &fault))?;
+        self.run_update(&mut caller, Arc::new(statement), None)
+            .await
+    }
+
+    async fn bind(
+        &self,
+        caller: Caller,
+        query: CommandPreparedStatementQuery,
+        put: Put,
+    ) -> Answer<Bytes> {
+        let handle = query.prepared_statement_handle;
+        match self.bind_parameters(&caller, &handle, put).await {
+            Ok(()) => Ok(caller.respond(handle, None)),
+            Err(fault) => Err(caller.refuse(&fault, None)),
+        }
+    }
+
+    async fn prepared_update(
+        &self,
+        mut caller: Caller,
+        update: CommandPreparedStatementUpdate,
+        put: Put,
+    ) -> Answer<i64> {
+        let found = async {
+            let handle = &update.prepared_statement_handle;
+            let prepared = self.prepared.find(handle, &caller.principal.name)?;
+            let received = self.receive_parameters(&caller, put).await?;
+            Ok((prepared.statement, received.or(prepared.bound)))
+        };
+        match found.await {
+            Ok((statement, parameters)) => {
+                self.run_update(&mut caller, statement, parameters).await
             }
-            Command::CommandPreparedStatementQuery(query) => {
-                let handle = &query.prepared_statement_handle;
-                Ok(self
-                    .core
-                    .prepared
-                    .find(handle, &caller.principal.name)?
-                    .schema)
+            Err(fault) => {
+                let fault: Fault = fault;
+                Err(caller.refuse(&fault, None))
             }
-            other => catalog::schema(&other),
+        }
+    }
+
+    async fn ingest(
+        &self,
+        caller: Caller,
+        _ingest: CommandStatementIngest,
+        _put: Put,
+    ) -> Answer<i64> {
+        self.not_offered(
+            &caller,
+            "bulk ingestion is not offered: Landfast reads tables, it does not write them yet",
+        )
+    }
+
+    async fn prepare(
+        &self,
+        caller: Caller,
+        request: ActionCreatePreparedStatementRequest,
+    ) -> Answer<CreatePreparedStatementResult> {
+        let prepared = async {
+            no_transaction(request.transaction_id.as_ref())?;
+            self.open_prepared(&caller, &request.query).await
+        };
+        match prepared.await {
+            Ok(result) => Ok(caller.respond(result, None)),
+            Err(fault) => Err(self.refuse_statement(&caller, &request.query, &fault)),
+        }
+    }
+
+    async fn close_prepared(
+        &self,
+        caller: Caller,
+        request: ActionClosePreparedStatementRequest,
+    ) -> Answer<()> {
+        self.prepared
+            .close(&request.prepared_statement_handle, &caller.principal.name);
+        Ok(caller.respond((), None))
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(text) => Self::Malformed(text),
+            Refusal::NotOffered(text) => Self::Unimplemented(text),
         }
     }
 }
 
-/// The command in a descriptor or a ticket.
-pub(super) fn command_of(bytes: &Bytes) -> Result<Command, Fault> {
-    if bytes.is_empty() {
-        return Err(Fault::malformed(
-            "no command: Flight SQL wants one in the descriptor or the ticket",
-        ));
-    }
-    let any = Any::decode(bytes.clone())
-        .map_err(|_| Fault::malformed("the command is not one of Flight SQL"))?;
-    match unpack(any)? {
-        Command::CommandStatementSubstraitPlan(_) => Err(Fault::unimplemented(
-            "Substrait plans are not offered: send SQL",
-        )),
-        Command::Unknown(any) => Err(Fault::unimplemented(format!(
-            "the command {} is not offered",
-            short_name(&any.type_url)
-        ))),
-        command => Ok(command),
-    }
+fn tell(caller: &Caller, schema: &arrow::datatypes::Schema) -> Response<SchemaResult> {
+    let IpcMessage(schema) = ipc_schema(schema);
+    caller.respond(SchemaResult { schema }, None)
 }
 
 /// Transactions are not offered, so nothing can be part of one.
-pub(super) fn no_transaction(id: Option<&Bytes>) -> Result<(), Fault> {
+fn no_transaction(id: Option<&Bytes>) -> Result<(), Fault> {
     match id {
         Some(id) if !id.is_empty() => Err(Fault::unimplemented(
             "transactions are not offered: leave the transaction out",

@@ -19,11 +19,12 @@ use sha2::{Digest, Sha256};
 use tonic::{Response, Status};
 
 use super::caller::Caller;
+use super::dispatch::FlightStream;
 use super::encode::Encoder;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::planned::Planned;
-use super::stream::{Bounds, FlightStream, Parts, start};
+use super::stream::{Bounds, Parts, start};
 use super::ticket::{Redeems, Replan, TicketClaims, TicketError};
 use super::wire::{WireCast, wire_schema};
 use super::{Core, command};

@@ -14,7 +14,6 @@ use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use landfast_planner::PlannerError;
 use parking_lot::Mutex;
@@ -22,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
+use super::dispatch::FlightStream;
 use super::encode::Encoder;
 use super::fault::Fault;
 use super::wire::WireCast;
@@ -34,9 +34,6 @@ const MESSAGES_WAITING: usize = 2;
 
 /// How the task ended; nothing as long as it runs, or when it died.
 type Ending = Arc<Mutex<Option<Result<(), Status>>>>;
-
-/// What a DoGet answers with.
-pub(super) type FlightStream = BoxStream<'static, Result<FlightData, Status>>;
 
 /// A small result that is all there.
 pub(super) fn whole(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<FlightStream, Fault> {

@@ -20,9 +20,9 @@ use landfast_sites::ReadLog;
 
 use super::Core;
 use super::caller::Caller;
+use super::dispatch::{FlightStream, short_name};
 use super::fault::Fault;
-use super::put::short_name;
-use super::stream::{FlightStream, whole};
+use super::stream::whole;
 use super::xdbc::type_info;
 use crate::limits::Deadline;
 use tables::{Pattern, Wanted};
