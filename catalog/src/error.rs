@@ -180,6 +180,8 @@ pub enum CatalogErrorKind {
     Corrupt,
     /// A change may or may not have been made.
     Unknown,
+    /// Reading it would cost more than the query may.
+    OverBudget,
 }
 
 impl CatalogErrorKind {
@@ -197,6 +199,7 @@ impl CatalogErrorKind {
             Self::Invalid => "invalid",
             Self::Corrupt => "corrupt",
             Self::Unknown => "unknown",
+            Self::OverBudget => "over_budget",
         }
     }
 }
@@ -266,6 +269,7 @@ fn sites_kind(error: &SitesError) -> CatalogErrorKind {
         Kind::Denied => CatalogErrorKind::Denied,
         Kind::Invalid => CatalogErrorKind::Invalid,
         Kind::Corrupt => CatalogErrorKind::Corrupt,
+        Kind::OverBudget => CatalogErrorKind::OverBudget,
         _ => CatalogErrorKind::Unavailable,
     }
 }

@@ -5,6 +5,8 @@
 
 mod from_engine;
 
+pub(crate) use from_engine::is_over_budget;
+
 use std::fmt;
 
 /// The longest text an error carries, in bytes: gRPC headers hold about 8 KB, and the proxy adds to it.

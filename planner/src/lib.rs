@@ -30,7 +30,7 @@ pub use engine::{
     sql_type_name,
 };
 pub use error::{ErrorKind, PlannerError, Position};
-pub use settings::SessionSettings;
+pub use settings::{KeyError, SessionSettings, SettingValue};
 pub use sql::{Command, QueryStatement, Statement};
 
 /// What planning and running statements gives.

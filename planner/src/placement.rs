@@ -20,27 +20,41 @@ use landfast_sites::{Holding, Link, Route, SiteId};
 const BYTES_PER_GIB: f64 = 1_073_741_824.0;
 
 /// Which site a query prefers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PlacementMode {
     /// The site with the best score.
     #[default]
     Nearest,
     /// The file's site of record, to compare with; the others only where it fails.
     Origin,
+    /// This site, as long as its inventory does not say that it lacks the file; the others by their score.
+    Site(SiteId),
 }
 
 impl PlacementMode {
-    /// Its name in settings.
-    pub fn as_str(self) -> &'static str {
+    /// Whether a query prefers this candidate to all others.
+    fn prefers(&self, site: &SiteId, is_origin: bool, absent: bool) -> bool {
         match self {
-            Self::Nearest => "nearest",
-            Self::Origin => "origin",
+            Self::Nearest => false,
+            Self::Origin => is_origin,
+            Self::Site(preferred) => preferred == site && !absent,
         }
     }
 }
 
+/// Its name in settings.
+impl std::fmt::Display for PlacementMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nearest => "nearest",
+            Self::Origin => "origin",
+            Self::Site(site) => site.as_str(),
+        })
+    }
+}
+
 /// How a query weighs its reads.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PlacementPolicy {
     /// Which site is preferred.
     pub mode: PlacementMode,
@@ -132,7 +146,7 @@ impl<'a> Ranked<'a> {
         );
         Self {
             site: &candidate.site,
-            preferred: policy.mode == PlacementMode::Origin && is_origin,
+            preferred: policy.mode.prefers(&candidate.site, is_origin, absent),
             healthy: candidate.healthy,
             absent,
             score: hit + miss,

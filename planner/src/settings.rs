@@ -3,14 +3,19 @@
 //! Settings are plain data: a key and a text each, so that tickets and session stores carry them. A key that nobody
 //! knows is an error that lists the nearest keys; nothing is ever lost silently.
 
+mod value;
+
 use std::time::Duration;
 
 use landfast_catalog::{CatalogName, Freshness, Reading, SchemaName};
+use landfast_sites::SiteId;
 
 use crate::error::nearest;
 use crate::placement::PlacementMode;
 use crate::sql::version::Version;
 use crate::{PlannerError, Result};
+
+pub use value::{KeyError, SettingValue};
 
 /// The age that `bounded` freshness allows at most: a pointer older than a day is never "fresh enough".
 const BOUND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,19 +33,21 @@ enum Key {
     AsOf,
     Catalog,
     Freshness,
+    MaxEgressUsd,
     Placement,
     Schema,
     StaleReads,
     TimeZone,
 }
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 11] = [
     Key::BatchSize,
     Key::PreferHashJoin,
     Key::TargetPartitions,
     Key::AsOf,
     Key::Catalog,
     Key::Freshness,
+    Key::MaxEgressUsd,
     Key::Placement,
     Key::Schema,
     Key::StaleReads,
@@ -56,6 +63,7 @@ impl Key {
             Self::AsOf => "landfast.as_of",
             Self::Catalog => "landfast.catalog",
             Self::Freshness => "landfast.freshness",
+            Self::MaxEgressUsd => "landfast.max_egress_usd",
             Self::Placement => "landfast.placement",
             Self::Schema => "landfast.schema",
             Self::StaleReads => "landfast.stale_reads",
@@ -75,7 +83,12 @@ impl Key {
             Self::Freshness => {
                 "'strong', or 'bounded 60s': how old the catalog's word on a table may be"
             }
-            Self::Placement => "'nearest' copy of each file, or 'origin' to compare",
+            Self::MaxEgressUsd => {
+                "what one query's reads may cost, in US dollars: refused where they are estimated to cost more, stopped once they do; or 'unlimited'"
+            }
+            Self::Placement => {
+                "'nearest' copy of each file, 'origin' to compare, or the name of a site to read first what it has"
+            }
             Self::Schema => "the schema of names that have none",
             Self::StaleReads => {
                 "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled"
@@ -97,6 +110,7 @@ impl Key {
             | "datafusion.execution.time_zone" => "landfast.time_zone",
             "as_of" => "landfast.as_of",
             "freshness" => "landfast.freshness",
+            "max_egress_usd" => "landfast.max_egress_usd",
             "placement" => "landfast.placement",
             "stale_reads" => "landfast.stale_reads",
             other => other,
@@ -130,6 +144,8 @@ pub struct SessionSettings {
     pub freshness: Freshness,
     /// Whether a table may be read past its bound while its member is down.
     pub stale_reads_allowed: bool,
+    /// What one query's reads may cost, in US dollars; none means whatever they cost.
+    pub max_egress_usd: Option<f64>,
     /// Which copies are read.
     pub placement: PlacementMode,
     /// The zone of timestamps without one, as IANA name or offset.
@@ -150,6 +166,7 @@ impl Default for SessionSettings {
             as_of: None,
             freshness: Freshness::Bounded(Duration::from_secs(60)),
             stale_reads_allowed: false,
+            max_egress_usd: None,
             placement: PlacementMode::Nearest,
             time_zone: "UTC".to_string(),
             target_partitions: None,
@@ -193,19 +210,13 @@ impl SessionSettings {
                     .map_err(bad(key))?;
             }
             Key::Freshness => self.freshness = parse_freshness(value)?,
+            Key::MaxEgressUsd => self.max_egress_usd = parse_max_egress(value)?,
             Key::StaleReads => {
                 self.stale_reads_allowed =
                     one_of(key, value, &[("refuse", false), ("allow", true)])?;
             }
             Key::Placement => {
-                self.placement = one_of(
-                    key,
-                    value,
-                    &[
-                        ("nearest", PlacementMode::Nearest),
-                        ("origin", PlacementMode::Origin),
-                    ],
-                )?;
+                self.placement = parse_placement(value)?;
             }
             Key::TimeZone => self.time_zone = parse_time_zone(value)?,
             Key::TargetPartitions => {
@@ -232,6 +243,47 @@ impl SessionSettings {
             }
         }
         Ok(())
+    }
+
+    /// Sets one setting from a session option; no value gives it what `defaults` has. On an error nothing has changed.
+    pub fn set_option(
+        &mut self,
+        key: &str,
+        value: &SettingValue,
+        defaults: &SessionSettings,
+    ) -> Result<(), KeyError> {
+        let key = Key::parse(key).map_err(KeyError::Name)?.name();
+        let done = match value.text(key)? {
+            Some(text) => self.set(key, &text),
+            None => self.reset(key, defaults),
+        };
+        done.map_err(KeyError::Value)
+    }
+
+    /// Every setting as a session option, sorted by key; `catalog` and `schema` go by the names that the protocol gives
+    /// them. What has no value is left out.
+    pub fn to_options(&self) -> Vec<(&'static str, SettingValue)> {
+        KEYS.into_iter()
+            .filter_map(|key| {
+                let name = match key {
+                    Key::Catalog => "catalog",
+                    Key::Schema => "schema",
+                    key => key.name(),
+                };
+                let text = |text: &str| SettingValue::Text(text.to_string());
+                let whole = |number: usize| i64::try_from(number).ok().map(SettingValue::Int);
+                let value = match key {
+                    Key::Catalog => self.catalog.as_ref().map(|name| text(name.as_str())),
+                    Key::Schema => self.schema.as_ref().map(|name| text(name.as_str())),
+                    Key::PreferHashJoin => Some(SettingValue::Bool(self.prefer_hash_join)),
+                    Key::TargetPartitions => self.target_partitions.and_then(whole),
+                    Key::BatchSize => self.batch_size.and_then(whole),
+                    Key::MaxEgressUsd => self.max_egress_usd.map(SettingValue::Float),
+                    key => Some(text(&self.text(key))),
+                };
+                Some((name, value?))
+            })
+            .collect()
     }
 
     /// Gives one setting the value that `defaults` has.
@@ -294,10 +346,10 @@ impl SessionSettings {
                 "refuse"
             }
             .to_string(),
-            Key::Placement => match self.placement {
-                PlacementMode::Nearest => "nearest".to_string(),
-                PlacementMode::Origin => "origin".to_string(),
-            },
+            Key::MaxEgressUsd => self
+                .max_egress_usd
+                .map_or_else(|| UNLIMITED.to_string(), |usd| usd.to_string()),
+            Key::Placement => self.placement.to_string(),
             Key::TimeZone => self.time_zone.clone(),
             Key::TargetPartitions => self
                 .target_partitions
@@ -306,6 +358,35 @@ impl SessionSettings {
             Key::BatchSize => self.batch_size.map(|n| n.to_string()).unwrap_or_default(),
             Key::PreferHashJoin => self.prefer_hash_join.to_string(),
         }
+    }
+}
+
+/// How [`SessionSettings::max_egress_usd`] is written where there is none.
+const UNLIMITED: &str = "unlimited";
+
+/// `nearest`, `origin`, or a site's name; whether there is such a site, the engine knows.
+fn parse_placement(value: &str) -> Result<PlacementMode> {
+    match value.to_ascii_lowercase().as_str() {
+        "nearest" => Ok(PlacementMode::Nearest),
+        "origin" => Ok(PlacementMode::Origin),
+        site => SiteId::new(site).map(PlacementMode::Site).map_err(|_| {
+            PlannerError::invalid(format!(
+                "landfast.placement can't be {value:?}: it is 'nearest', 'origin' or the name of a site"
+            ))
+        }),
+    }
+}
+
+fn parse_max_egress(value: &str) -> Result<Option<f64>> {
+    let Some(value) = optional(value).filter(|value| !value.eq_ignore_ascii_case(UNLIMITED)) else {
+        return Ok(None);
+    };
+    match value.parse::<f64>() {
+        // Not -0, which would be shown as such.
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(Some(usd.abs())),
+        _ => Err(PlannerError::invalid(format!(
+            "landfast.max_egress_usd can't be {value:?}: it is a number of US dollars from 0, such as 0.25, or '{UNLIMITED}'"
+        ))),
     }
 }
 

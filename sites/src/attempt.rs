@@ -35,6 +35,25 @@ pub(crate) enum Want<'a> {
     Whole,
 }
 
+impl Want<'_> {
+    /// How many bytes a site will be asked for, where that is known.
+    pub(crate) fn bytes(self, size: Option<u64>, gap_bytes: u64) -> Option<u64> {
+        match self {
+            Self::Ranges(ranges) => {
+                let requests = coalesce::requests(ranges, gap_bytes);
+                Some(
+                    requests
+                        .iter()
+                        .map(|request| request.end - request.start)
+                        .sum(),
+                )
+            }
+            Self::Suffix(bytes) => Some(bytes),
+            Self::Whole => size,
+        }
+    }
+}
+
 /// What a site gave.
 #[derive(Debug)]
 pub(crate) struct Taken {

@@ -89,6 +89,22 @@ pub enum SitesError {
         /// Whether the token endpoint is merely out of reach, and trying again may help.
         transient: bool,
     },
+    /// No site gave the file that may be paid for.
+    #[error(
+        "reading `{uri}` at site `{site}` would cost {usd:.6} USD more, the reads have cost {spent_usd:.6} USD, and may cost {usd_max} USD"
+    )]
+    OverBudget {
+        /// The file.
+        uri: CanonicalUri,
+        /// The first site that costs too much.
+        site: SiteId,
+        /// What reading there would cost; nought where nobody knows the size.
+        usd: f64,
+        /// What this and other reads of the query have cost, those under way included.
+        spent_usd: f64,
+        /// What they may cost together.
+        usd_max: f64,
+    },
     /// A request that asks for more than this crate reads at once, or beyond a file's end.
     #[error("`{uri}`: {reason}")]
     Request {
@@ -113,6 +129,8 @@ pub enum SitesErrorKind {
     Invalid,
     /// The object of record contradicts the metadata.
     Corrupt,
+    /// It would cost more than the query may.
+    OverBudget,
 }
 
 impl SitesError {
@@ -131,6 +149,7 @@ impl SitesError {
             } => SitesErrorKind::Unavailable,
             Self::Denied { .. } | Self::Credential { .. } => SitesErrorKind::Denied,
             Self::Corrupt { .. } => SitesErrorKind::Corrupt,
+            Self::OverBudget { .. } => SitesErrorKind::OverBudget,
         }
     }
 

@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use crate::budget::OverBudget;
 use crate::error::SitesError;
 
 /// Why an attempt at a site failed.
@@ -29,6 +30,8 @@ pub(crate) enum Failure {
     Broken(String),
     /// The site's store cannot be opened as configured.
     Unopened(SitesError),
+    /// The site was not asked: the read would cost more than it may.
+    OverBudget(OverBudget),
 }
 
 impl Failure {
@@ -40,6 +43,7 @@ impl Failure {
             | Self::Denied(_)
             | Self::WrongSize { .. }
             | Self::Rejected(_)
+            | Self::OverBudget(_)
             | Self::Quarantined { .. } => true,
             Self::Unauthenticated(_)
             | Self::Unreachable(_)
@@ -67,6 +71,7 @@ impl std::fmt::Display for Failure {
             Self::Quarantined { found } => write!(f, "quarantined, it had {found} bytes"),
             Self::Rejected(text) => write!(f, "not accepted: {text}"),
             Self::Unopened(error) => write!(f, "{error}"),
+            Self::OverBudget(over) => write!(f, "not asked: it would cost {:.6} USD", over.usd),
         }
     }
 }

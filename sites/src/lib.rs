@@ -18,6 +18,7 @@
 //! `landfast_planner` places files, this crate does as it is told and falls through where it must.
 
 mod attempt;
+mod budget;
 mod clock;
 mod coalesce;
 mod credentials;

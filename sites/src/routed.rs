@@ -238,9 +238,15 @@ impl<'a> Trial<'a> {
         let Some(place) = place else {
             return Err(Failure::Missing);
         };
-        let meter = Meter::new(self.class, &shared.ids[site], self.log, &shared.totals);
+        let link = &shared.sites[site].link;
+        let gap = coalesce::gap_bytes(link);
+        let charge = self
+            .log
+            .charge(link.usd_per_gib, || want.bytes(self.file.size, gap))
+            .map_err(Failure::OverBudget)?;
+        let meter =
+            Meter::new(self.class, &shared.ids[site], self.log, &shared.totals).paid(charge);
         let breaker = shared.health.begin(site);
-        let gap = coalesce::gap_bytes(&shared.sites[site].link);
         let taken = shared.sites[site]
             .take(&place, self.file.size, want, gap, &meter)
             .await;
@@ -264,7 +270,7 @@ impl<'a> Trial<'a> {
                 tracing::error!(site = %id, %uri, expected, found, "a replica has the wrong size and is quarantined");
                 shared.quarantine.put(site, uri, *expected, *found);
             }
-            Failure::Missing => {}
+            Failure::Missing | Failure::OverBudget(_) => {}
             other => {
                 tracing::warn!(site = %id, %uri, failure = %other, "a site could not give a file")
             }
@@ -272,7 +278,7 @@ impl<'a> Trial<'a> {
         if let Failure::Missing | Failure::WrongSize { .. } = failure {
             shared.resident.forget(site, uri);
         }
-        if !self.left.is_empty() {
+        if !self.left.is_empty() && !matches!(failure, Failure::OverBudget(_)) {
             Meter::new(self.class, id, self.log, &shared.totals).fall_through();
         }
         self.failures.push((site, failure));
@@ -281,6 +287,22 @@ impl<'a> Trial<'a> {
     /// The error of a file that no candidate gave. Only the origin's word makes a file missing.
     fn conclude(mut self) -> SitesError {
         let (shared, uri) = (self.shared, self.file.uri.clone());
+        let over = self
+            .failures
+            .iter()
+            .find_map(|(site, failure)| match failure {
+                Failure::OverBudget(over) => Some((*site, *over)),
+                _ => None,
+            });
+        if let Some((site, over)) = over {
+            return SitesError::OverBudget {
+                uri,
+                site: shared.ids[site].clone(),
+                usd: over.usd,
+                spent_usd: over.spent_usd,
+                usd_max: over.usd_max,
+            };
+        }
         let origin = shared.ids[self.origin].clone();
         let at_origin = self
             .failures
@@ -323,7 +345,10 @@ impl<'a> Trial<'a> {
             Failure::Unopened(error @ (SitesError::Uri { .. } | SitesError::Credential { .. })) => {
                 error
             }
-            Failure::Unreachable(_) | Failure::Broken(_) | Failure::Unopened(_) => {
+            Failure::Unreachable(_)
+            | Failure::Broken(_)
+            | Failure::Unopened(_)
+            | Failure::OverBudget(_) => {
                 let down =
                     |(site, failure): &(usize, Failure)| (!failure.is_answer()).then_some(*site);
                 let mut missing: Vec<usize> = self.failures.iter().filter_map(down).collect();

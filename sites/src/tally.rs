@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::budget::{Budget, Charge, OverBudget};
 use crate::id::SiteId;
 
 /// What a read is for; the two are counted apart.
@@ -20,7 +21,10 @@ pub enum ReadClass {
 
 /// What one query read; clones share the counts.
 #[derive(Debug, Clone, Default)]
-pub struct ReadLog(Arc<Tally>);
+pub struct ReadLog {
+    tally: Arc<Tally>,
+    budget: Option<Arc<Budget>>,
+}
 
 impl ReadLog {
     /// An empty log.
@@ -28,16 +32,37 @@ impl ReadLog {
         Self::default()
     }
 
+    /// An empty log of reads that may cost so many US dollars together: a read that would cost more is refused.
+    pub fn within(usd_max: Option<f64>) -> Self {
+        Self {
+            tally: Arc::default(),
+            budget: usd_max.map(|usd| Arc::new(Budget::new(usd))),
+        }
+    }
+
+    /// Pays for a batch before it is asked for; nothing where the reads may cost what they like. `bytes` gives the
+    /// batch's bytes, where they are known.
+    pub(crate) fn charge(
+        &self,
+        usd_per_gib: f64,
+        bytes: impl FnOnce() -> Option<u64>,
+    ) -> Result<Option<Charge>, OverBudget> {
+        match &self.budget {
+            Some(budget) => budget.charge(usd_per_gib, bytes()).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// What was read so far, sorted by site; sites that were not asked are absent.
     pub fn snapshot(&self) -> Vec<SiteReads> {
-        self.0.snapshot()
+        self.tally.snapshot()
     }
 
     /// Notes that a cache gave bytes that would have been read otherwise.
     pub fn record_cache_hit(&self, class: ReadClass, bytes: u64) {
         let hits = match class {
-            ReadClass::Data => &self.0.data_hits,
-            ReadClass::Metadata => &self.0.metadata_hits,
+            ReadClass::Data => &self.tally.data_hits,
+            ReadClass::Metadata => &self.tally.metadata_hits,
         };
         hits.count.fetch_add(1, Ordering::Relaxed);
         hits.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -58,8 +83,8 @@ impl ReadLog {
     /// What caches gave of one class.
     pub fn cache_hits_of(&self, class: ReadClass) -> CacheHits {
         let hits = match class {
-            ReadClass::Data => &self.0.data_hits,
-            ReadClass::Metadata => &self.0.metadata_hits,
+            ReadClass::Data => &self.tally.data_hits,
+            ReadClass::Metadata => &self.tally.metadata_hits,
         };
         CacheHits {
             hits: hits.count.load(Ordering::Relaxed),
@@ -68,7 +93,7 @@ impl ReadLog {
     }
 
     pub(crate) fn counters(&self, site: &SiteId) -> Arc<SiteCounters> {
-        self.0.counters(site)
+        self.tally.counters(site)
     }
 }
 
@@ -187,10 +212,11 @@ impl Counters {
 }
 
 /// Where one batch at one site is counted: the query's log and the process's totals at once.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Meter {
     class: ReadClass,
     counters: [Arc<SiteCounters>; 2],
+    charge: Option<Charge>,
 }
 
 impl Meter {
@@ -198,7 +224,13 @@ impl Meter {
         Self {
             class,
             counters: [log.counters(site), totals.counters(site)],
+            charge: None,
         }
+    }
+
+    /// The same, paid for.
+    pub(crate) fn paid(self, charge: Option<Charge>) -> Self {
+        Self { charge, ..self }
     }
 
     fn each(&self, note: impl Fn(&Counters)) {
@@ -217,6 +249,9 @@ impl Meter {
     }
 
     pub(crate) fn received(&self, bytes: u64) {
+        if let Some(charge) = &self.charge {
+            charge.received(bytes);
+        }
         self.each(|c| {
             c.bytes.fetch_add(bytes, Ordering::Relaxed);
         });

@@ -71,6 +71,21 @@ public final class Jdbc {
       }
     }
 
+    String settings = url + "&landfast.freshness=strong&landfast.placement=origin&catalog=plant&schema=tpch";
+    try (Connection connection = DriverManager.getConnection(settings, properties);
+        Statement statement = connection.createStatement()) {
+      say("url freshness", only(statement, "show landfast.freshness"));
+      say("url placement", only(statement, "show landfast.placement"));
+      say("url schema", only(statement, "show landfast.schema"));
+      say("url set", refused(statement, "set landfast.placement = 'nearest'"));
+    }
+    try (Connection connection = DriverManager.getConnection(url + "&landfast.freshnes=strong", properties);
+        Statement statement = connection.createStatement()) {
+      say("url typo", refused(statement, "select 1"));
+    } catch (SQLException error) {
+      say("url typo", error.getMessage());
+    }
+
     properties.put("password", "wrong");
     try (Connection connection = DriverManager.getConnection(url, properties)) {
       say("wrong password", "let in");

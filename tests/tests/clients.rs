@@ -111,6 +111,16 @@ fn the_stock_jdbc_driver_logs_in_over_tls_lists_prepares_sets_and_calls() {
         [line("before"), line("after"), line("again")],
         ["nearest", "origin", "nearest"]
     );
+    assert_eq!(
+        [
+            line("url freshness"),
+            line("url placement"),
+            line("url schema")
+        ],
+        ["strong", "origin", "tpch"]
+    );
+    assert!(line("url set").contains("landfast.placement"), "{said}");
+    assert!(line("url typo").contains("landfast.freshnes"), "{said}");
     assert_eq!(line("registered"), "25");
     assert!(!line("gone").starts_with("answered"), "{said}");
     assert!(
@@ -186,6 +196,38 @@ fn a_bearer_token_is_a_session_only_with_cookies() {
     assert_eq!(
         bare.query("show landfast.placement").texts("value"),
         ["nearest"]
+    );
+}
+
+#[test]
+fn adbc_sends_settings_as_headers_and_needs_no_session_for_them() {
+    let Fixture { landfast, .. } = fixture();
+    let roots = fs::read_to_string(landfast.certificate()).unwrap();
+    let options = |header: &str, value: &str| {
+        let mut options = json!({
+            "adbc.flight.sql.authorization_header": format!("Bearer {TOKEN}"),
+            "adbc.flight.sql.client_option.tls_root_certs": roots,
+        });
+        options[format!("adbc.flight.sql.rpc.call_header.{header}")] = value.into();
+        options
+    };
+    let mut client = Adbc::start();
+    let strong = options("landfast.freshness", "strong");
+    client.connect(&landfast.uri(), &strong).unwrap();
+    assert_eq!(
+        client.query("show landfast.freshness").texts("value"),
+        ["strong"]
+    );
+    let mut wrong = Adbc::start();
+    let refusal = wrong
+        .connect(&landfast.uri(), &options("landfast.placement", "mars"))
+        .and_then(|()| wrong.try_query("select 1").map(|_| ()))
+        .unwrap_err();
+    assert_eq!(refusal.status, "INVALID_ARGUMENT", "{}", refusal.message);
+    assert!(
+        refusal.message.contains("landfast.placement") && refusal.message.contains("dc-east"),
+        "{}",
+        refusal.message
     );
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use landfast_tests::clients::{Adbc, Rows};
 use landfast_tests::landfast::Landfast;
-use landfast_tests::reverse::Fault;
+use landfast_tests::reverse::{Fault, Seen};
 use landfast_tests::world::World;
 use serde_json::{Value, json};
 
@@ -200,6 +200,83 @@ fn a_copy_that_breaks_off_in_the_middle_is_finished_from_elsewhere() {
         world.east.line.fail("customer", fault);
         assert_eq!(as_values(client.query(sql)), want, "{fault:?}");
     }
+}
+
+#[test]
+fn columns_that_were_listed_before_the_cloud_was_cut_are_listed_after_it() {
+    let world = world();
+    let landfast = Landfast::start(&world.config()).unwrap();
+    let mut client = client(&world, &landfast);
+    let sql = "select table_catalog, table_name, count(*) from landfast.information_schema.columns \
+               where table_catalog in ('lake', 'plant') and table_schema = 'tpch' group by 1, 2 order by 1, 2";
+    let before = as_values(client.query(sql));
+    assert!(before.len() > 8, "{before:?}");
+    world.rest_line.stop();
+    world.gcp.line.stop();
+    assert_eq!(as_values(client.query(sql)), before);
+}
+
+#[test]
+fn a_query_that_would_cost_too_much_is_refused_and_one_whose_copies_vanish_is_stopped() {
+    let world = world();
+    let landfast = Landfast::start(&world.config()).unwrap();
+    let mut client = client(&world, &landfast);
+    let (cloud, near) = (
+        "select max(p_comment), max(p_name), sum(p_retailprice) from lake.tpch.part",
+        "select max(c_comment), max(c_address), max(c_name) from lake.tpch.customer",
+    );
+    for sql in [cloud, near] {
+        // Metadata and footers are read now, and cost nothing below.
+        client.query(sql);
+    }
+    client
+        .execute("set landfast.max_egress_usd = '0.000000001'")
+        .unwrap();
+    let usd = "select state, coalesce(error_kind, 'none'), usd <= 0.000000001, fall_throughs from landfast.system.last_query q \
+               left join (select query_id, sum(fall_throughs) as fall_throughs from landfast.system.query_reads group by query_id) r \
+               on r.query_id = q.query_id";
+
+    world.gcp.line.take_seen();
+    let refusal = client.try_query(cloud).unwrap_err();
+    assert!(
+        refusal.message.contains("estimated")
+            && refusal.message.contains("landfast.max_egress_usd"),
+        "{}",
+        refusal.message
+    );
+    assert!(
+        !world.gcp.line.take_seen().iter().any(Seen::is_read),
+        "it was read before it was refused"
+    );
+
+    let want = expected(&mut client, &near.replace("lake.tpch.", ""));
+    assert_eq!(
+        as_values(client.query(near)),
+        want,
+        "near by it costs nothing"
+    );
+    world.east.line.fail("customer", Fault::Status(404));
+    let refusal = client.try_query(near).unwrap_err();
+    assert!(
+        refusal
+            .message
+            .contains("stopped by landfast.max_egress_usd")
+            && refusal.message.contains("gcp"),
+        "{}",
+        refusal.message
+    );
+    let receipt = as_values(client.query(usd));
+    assert_eq!(receipt[0][0], json!("failed"));
+    assert_eq!(receipt[0][1], json!("resource_exhausted"));
+    assert_eq!(receipt[0][2], json!(true), "{receipt:?}");
+    assert!(
+        receipt[0][3].as_i64().unwrap() > 0,
+        "it left dc-east: {receipt:?}"
+    );
+    client
+        .execute("set landfast.max_egress_usd = 'unlimited'")
+        .unwrap();
+    assert_eq!(as_values(client.query(near)), want);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What was parsed, kept by weight: metadata, manifest lists and manifests, all immutable.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,8 @@ use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
 use moka::future::Cache;
 
 use crate::{
-    CacheStats, CatalogError, DeleteFile, ManifestFiles, ManifestListing, Result, TableDocument,
+    CacheStats, CatalogError, CatalogErrorKind, DeleteFile, ManifestFiles, ManifestListing, Result,
+    TableDocument,
 };
 
 /// What an entry is known by. Iceberg writes each of these files once; the rest of each key is what the parsed form
@@ -82,15 +84,18 @@ impl MetadataCache {
         load: impl Future<Output = Result<Entry>>,
     ) -> Result<Entry> {
         let mut loaded = false;
-        let noting = async {
-            loaded = true;
-            load.await
+        let mut load = pin!(load);
+        let entry = loop {
+            let noting = async {
+                loaded = true;
+                load.as_mut().await
+            };
+            match self.entries.try_get_with(key.clone(), noting).await {
+                // Another query loaded it, and may not pay for it: this one may.
+                Err(error) if !loaded && error.kind() == CatalogErrorKind::OverBudget => continue,
+                answer => break answer.map_err(|error: Arc<CatalogError>| (*error).clone())?,
+            }
         };
-        let entry = self
-            .entries
-            .try_get_with(key, noting)
-            .await
-            .map_err(|error: Arc<CatalogError>| (*error).clone())?;
         if loaded {
             // Eviction is put off until there is more to do; entries of megabytes shouldn't wait for that.
             self.entries.run_pending_tasks().await;

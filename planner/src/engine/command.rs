@@ -12,7 +12,8 @@ use super::tables::{ResolvedSnapshots, Resolving};
 use super::target::idents;
 use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG};
-use crate::settings::SessionSettings;
+use crate::placement::PlacementMode;
+use crate::settings::{KeyError, SessionSettings, SettingValue};
 use crate::sql::Command;
 use crate::sql::refuse::place;
 use crate::sql::statement::{Argument, CommandKind};
@@ -52,17 +53,47 @@ impl Engine {
         settings: &SessionSettings,
     ) -> Result<CommandOutcome> {
         let mut new = settings.clone();
-        new.set(key, value)?;
-        if new.catalog != settings.catalog
-            && let Some(catalog) = &new.catalog
-        {
-            // In its own spelling; an unknown one is an error now rather than in every query to come.
-            new.catalog = Some(self.names.catalog(&Ident::new(catalog.as_str()))?);
-        }
+        self.set_option(&mut new, key, &SettingValue::Text(value.to_string()))?;
         Ok(CommandOutcome {
             settings: Some(new),
             ..CommandOutcome::default()
         })
+    }
+
+    /// Sets one setting, wherever it comes from: `SET`, a session option, a header. No value takes it back to what
+    /// sessions start with. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// A key or a value that there is not, catalogs and sites included: an error now rather than in every query to come.
+    pub fn set_option(
+        &self,
+        settings: &mut SessionSettings,
+        key: &str,
+        value: &SettingValue,
+    ) -> Result<(), KeyError> {
+        let mut new = settings.clone();
+        new.set_option(key, value, &self.defaults)?;
+        if new.catalog != settings.catalog
+            && let Some(catalog) = &new.catalog
+        {
+            // In its own spelling.
+            let found = self.names.catalog(&Ident::new(catalog.as_str()));
+            new.catalog = Some(found.map_err(KeyError::Value)?);
+        }
+        if let PlacementMode::Site(site) = &new.placement
+            && new.placement != settings.placement
+        {
+            let sites = self.sites.ids();
+            if !sites.contains(site) {
+                let names: Vec<String> = sites.iter().map(|site| format!("'{site}'")).collect();
+                return Err(KeyError::Value(PlannerError::invalid(format!(
+                    "landfast.placement can't be '{site}': it is 'nearest', 'origin' or one of the sites {}",
+                    names.join(", ")
+                ))));
+            }
+        }
+        *settings = new;
+        Ok(())
     }
 
     pub(super) fn reset(

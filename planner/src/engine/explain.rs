@@ -73,6 +73,7 @@ impl Engine {
     ) -> Result<PlannedQuery> {
         let physical = self.physical(query, request, true).await?;
         let rows = if analyze {
+            self.check_egress(&physical, request.settings)?;
             Rows::Analysis(Analysis {
                 plan: physical.plan,
                 context: physical.context,

@@ -23,6 +23,7 @@ use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
 use crate::placement::PlacementPolicy;
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
+use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
 
 /// A query that is planned once and runs at most once.
@@ -184,6 +185,7 @@ impl Engine {
         request: &PlanRequest<'_>,
     ) -> Result<PlannedQuery> {
         let physical = self.physical(query, request, false).await?;
+        self.check_egress(&physical, request.settings)?;
         let rows = Rows::Plan {
             plan: physical.plan,
             context: physical.context,
@@ -198,6 +200,28 @@ impl Engine {
         ))
     }
 
+    /// Refuses a query whose reads are estimated to cost more than they may, before any of them. Its metadata was read.
+    pub(super) fn check_egress(
+        &self,
+        physical: &Physical,
+        settings: &SessionSettings,
+    ) -> Result<()> {
+        let Some(usd_max) = settings.max_egress_usd else {
+            return Ok(());
+        };
+        let scans = scan_summaries(&physical.plan);
+        let estimate: f64 = scans.iter().map(|scan| scan.estimated_usd).sum();
+        let spent = self.sites.cost_usd(&physical.log.snapshot());
+        if estimate + spent <= usd_max {
+            return Ok(());
+        }
+        Err(PlannerError::exhausted(format!(
+            "the query's reads are estimated to cost {:.6} USD, and may cost {usd_max} USD (landfast.max_egress_usd): \
+             EXPLAIN shows what would be read where; SET landfast.max_egress_usd to more, or to 'unlimited'",
+            estimate + spent
+        )))
+    }
+
     /// Resolves, binds, plans and optimises; `telling` keeps the logical plans' texts.
     pub(super) async fn physical(
         &self,
@@ -205,7 +229,7 @@ impl Engine {
         request: &PlanRequest<'_>,
         telling: bool,
     ) -> Result<Physical> {
-        let log = ReadLog::new();
+        let log = ReadLog::within(request.settings.max_egress_usd);
         let how = Resolving {
             settings: request.settings,
             pins: request.pins,
@@ -221,7 +245,7 @@ impl Engine {
             footers: Arc::clone(&self.footers),
             deletes: Arc::clone(&self.deletes),
             placement: PlacementPolicy {
-                mode: request.settings.placement,
+                mode: request.settings.placement.clone(),
                 seconds_per_usd: self.seconds_per_usd,
             },
             log: log.clone(),

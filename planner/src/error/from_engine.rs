@@ -143,6 +143,7 @@ fn classify_catalog(error: &CatalogError) -> PlannerError {
         CatalogErrorKind::Unsupported => ErrorKind::Unsupported,
         CatalogErrorKind::Exists => ErrorKind::AlreadyExists,
         CatalogErrorKind::Invalid => ErrorKind::InvalidArgument,
+        CatalogErrorKind::OverBudget => return over_budget(&text),
         _ => ErrorKind::Internal,
     };
     PlannerError::of_kind(kind, text)
@@ -155,9 +156,32 @@ fn classify_sites(error: &SitesError) -> PlannerError {
         SitesErrorKind::Unavailable => ErrorKind::Unavailable,
         SitesErrorKind::Denied => ErrorKind::FailedPrecondition,
         SitesErrorKind::Invalid => ErrorKind::InvalidArgument,
+        SitesErrorKind::OverBudget => return over_budget(&error.to_string()),
         _ => ErrorKind::Internal,
     };
     PlannerError::of_kind(kind, error.to_string())
+}
+
+fn over_budget(text: &str) -> PlannerError {
+    PlannerError::exhausted(format!(
+        "the query was stopped by landfast.max_egress_usd: {text}"
+    ))
+}
+
+/// Whether a read was refused for what it would cost, whatever wraps that.
+pub(crate) fn is_over_budget(error: &(dyn Error + 'static)) -> bool {
+    let mut current = Some(error);
+    for _ in 0..LAYERS_MAX {
+        let Some(cause) = current else { break };
+        if let Some(sites) = cause.downcast_ref::<SitesError>() {
+            return sites.kind() == SitesErrorKind::OverBudget;
+        }
+        if let Some(catalog) = cause.downcast_ref::<CatalogError>() {
+            return catalog.kind() == CatalogErrorKind::OverBudget;
+        }
+        current = cause.source();
+    }
+    false
 }
 
 /// Looks for one of our own errors, or one that we know, in an error of unknown type and what caused it.

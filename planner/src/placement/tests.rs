@@ -190,3 +190,25 @@ proptest! {
         prop_assert!(spent(worth + more) <= spent(worth) + 1e-9);
     }
 }
+
+#[test]
+fn a_site_that_is_asked_for_comes_first_unless_it_is_known_to_lack_the_file() {
+    let policy = || PlacementPolicy {
+        mode: PlacementMode::Site(site("far")),
+        seconds_per_usd: 1.0,
+    };
+    let near = candidate("near", link(1, 125_000_000, 0.0), Holding::Held);
+    let of = |holding, healthy| {
+        let mut far = candidate("far", link(80, 1_000_000, 9.0), holding);
+        far.healthy = healthy;
+        route(&[near.clone(), far], 1 << 20, policy())
+    };
+    assert_eq!(of(Holding::Held, true), ["far", "near", "origin"]);
+    assert_eq!(of(Holding::Unknown, false), ["far", "near", "origin"]);
+    assert_eq!(of(Holding::Absent, true), ["near", "far", "origin"]);
+    assert_eq!(
+        route(&[near.clone()], 1, policy()),
+        ["near", "origin"],
+        "it has no rule for the file"
+    );
+}

@@ -17,6 +17,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::sound_footer::sound;
+use crate::error::is_over_budget;
 
 /// What the first request asks for: as a rule the footer and the page index of a file lie within its last 64 KiB.
 const FIRST_REQUEST_BYTES: usize = 64 * 1024;
@@ -119,8 +120,19 @@ impl FooterCache {
                 .record_cache_hit(ReadClass::Data, footer.metadata.memory_size() as u64);
             return Ok(footer);
         }
-        let loaded = self.cache.try_get_with(key, self.load(file)).await;
-        loaded.map_err(|error: Arc<ParquetError>| ParquetError::External(Box::new(Shared(error))))
+        let mut loaded = false;
+        loop {
+            let noting = async {
+                loaded = true;
+                self.load(file).await
+            };
+            match self.cache.try_get_with(key.clone(), noting).await {
+                Ok(footer) => return Ok(footer),
+                // Another query loaded it, and may not pay for it: this one may.
+                Err(error) if !loaded && is_over_budget(error.as_ref()) => continue,
+                Err(error) => return Err(ParquetError::External(Box::new(Shared(error)))),
+            }
+        }
     }
 
     /// All bytes of a small file that came with its footer: for the one reader that asks first, so that another query

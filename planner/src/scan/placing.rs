@@ -19,7 +19,7 @@ const REQUESTS: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Placer<'a> {
     sites: &'a Sites,
-    policy: PlacementPolicy,
+    policy: &'a PlacementPolicy,
     root: &'a CanonicalUri,
     known: HashMap<SiteId, (Link, bool)>,
     /// The share of all columns that the query reads.
@@ -42,7 +42,7 @@ impl<'a> Placer<'a> {
     /// `root` is where the inventory lists the table.
     pub(super) fn new(
         sites: &'a Sites,
-        policy: PlacementPolicy,
+        policy: &'a PlacementPolicy,
         root: &'a CanonicalUri,
         share: f64,
     ) -> Self {
@@ -93,7 +93,7 @@ impl<'a> Placer<'a> {
             candidates: &candidates,
             origin: &origin,
         };
-        let route = place(&input, &self.policy);
+        let route = place(&input, self.policy);
         let first = route.first().and_then(|site| self.known.get(site));
         let (usd, seconds) = first.map_or((0.0, 0.0), |(link, _)| {
             let worth = self.policy.seconds_per_usd;

@@ -317,7 +317,7 @@ impl TableProvider for LakeTable {
         };
         let mut survivors = self.survivors(filters, wanted, enough).await?;
         let root = self.inventory().await;
-        let placer = Placer::new(&self.context.sites, self.context.placement, &root, share);
+        let placer = Placer::new(&self.context.sites, &self.context.placement, &root, share);
         let placed = survivors.place(&placer, enough, &totals, &deletes)?;
         let files: Vec<&DataFile> = survivors.files().collect();
         let mut keys = KeyColumns::new(&self.table, self.schema.fields().len());

@@ -12,6 +12,7 @@ fn every_setting_survives_the_way_through_text() {
         ("LANDFAST.FRESHNESS", "bounded 1m 30s"),
         ("landfast.stale_reads", "allow"),
         ("landfast.placement", "Origin"),
+        ("max_egress_usd", "0.25"),
         ("timezone", "Europe/Berlin"),
         ("datafusion.execution.target_partitions", "7"),
         ("datafusion.execution.batch_size", "1024"),
@@ -50,7 +51,11 @@ fn a_value_that_does_not_fit_changes_nothing() {
         ("landfast.freshness", "bounded 60"),
         ("landfast.freshness", "bounded 25h"),
         ("landfast.freshness", "fresh"),
-        ("landfast.placement", "near"),
+        ("landfast.placement", "no site!"),
+        ("landfast.max_egress_usd", "-1"),
+        ("landfast.max_egress_usd", "1 USD"),
+        ("landfast.max_egress_usd", "inf"),
+        ("landfast.max_egress_usd", "NaN"),
         ("landfast.stale_reads", "yes"),
         ("landfast.time_zone", "Mars/Olympus"),
         ("landfast.catalog", "no spaces allowed"),
@@ -70,6 +75,81 @@ fn a_reset_gives_back_the_default() {
     settings.set("landfast.catalog", "other").unwrap();
     settings.reset("catalog", &defaults).unwrap();
     assert_eq!(settings, defaults);
+}
+
+#[test]
+fn a_typed_option_sets_what_its_text_would_and_says_what_was_wrong_with_which_part() {
+    let defaults = SessionSettings::default();
+    let mut settings = defaults.clone();
+    for (key, value, shown) in [
+        ("landfast.max_egress_usd", SettingValue::Float(0.5), "0.5"),
+        ("landfast.max_egress_usd", SettingValue::Int(2), "2"),
+        ("landfast.max_egress_usd", SettingValue::Unset, "unlimited"),
+        (
+            "datafusion.execution.batch_size",
+            SettingValue::Int(100),
+            "100",
+        ),
+        (
+            "datafusion.optimizer.prefer_hash_join",
+            SettingValue::Bool(false),
+            "false",
+        ),
+        ("catalog", SettingValue::Text("lake".into()), "lake"),
+        ("placement", SettingValue::Text("DC-East".into()), "dc-east"),
+    ] {
+        settings.set_option(key, &value, &defaults).unwrap();
+        assert_eq!(settings.show(key).unwrap(), shown, "{key}");
+    }
+    let before = settings.clone();
+    let of = |key, value| {
+        settings
+            .clone()
+            .set_option(key, &value, &defaults)
+            .unwrap_err()
+    };
+    let texts = SettingValue::Texts(vec!["lake".into()]);
+    assert!(matches!(
+        of("landfast.colour", SettingValue::Int(1)),
+        KeyError::Name(_)
+    ));
+    assert!(matches!(
+        of("landfast.freshness", SettingValue::Bool(true)),
+        KeyError::Value(_)
+    ));
+    assert!(matches!(of("catalog", texts), KeyError::Value(_)));
+    assert_eq!(settings, before);
+}
+
+#[test]
+fn the_listing_of_options_sets_the_same_again() {
+    let defaults = SessionSettings::default();
+    let mut settings = defaults.clone();
+    for (key, value) in [
+        ("catalog", "lake"),
+        ("max_egress_usd", "0.1"),
+        ("placement", "dc-east"),
+    ] {
+        settings.set(key, value).unwrap();
+    }
+    let options = settings.to_options();
+    let of = |name: &str| {
+        options
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.clone())
+    };
+    assert_eq!(of("catalog"), Some(SettingValue::Text("lake".into())));
+    assert_eq!(of("schema"), None, "what has no value is left out");
+    assert_eq!(
+        of("landfast.max_egress_usd"),
+        Some(SettingValue::Float(0.1))
+    );
+    let mut again = defaults.clone();
+    for (key, value) in &options {
+        again.set_option(key, value, &defaults).unwrap();
+    }
+    assert_eq!(again, settings);
 }
 
 proptest! {

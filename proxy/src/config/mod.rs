@@ -179,7 +179,7 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
     let sites = sites::sites(raw, base)?;
     let members = catalogs::members(&raw.catalog, &root.key("catalog"), base)?;
     let (defaults, seconds_per_usd) =
-        service::defaults(&raw.defaults, &root.key("defaults"), &members)?;
+        service::defaults(&raw.defaults, &root.key("defaults"), &members, &sites)?;
     Ok(Config {
         listen: proxy.listen,
         insecure: proxy.insecure,

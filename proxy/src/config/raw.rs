@@ -144,6 +144,7 @@ impl Default for RawLimits {
 pub(crate) struct RawCache {
     pub(crate) metadata_bytes: u64,
     pub(crate) footer_bytes: u64,
+    pub(crate) column_bytes: u64,
     pub(crate) delete_bytes: u64,
 }
 
@@ -152,6 +153,7 @@ impl Default for RawCache {
         Self {
             metadata_bytes: 536_870_912,
             footer_bytes: 268_435_456,
+            column_bytes: 134_217_728,
             delete_bytes: 268_435_456,
         }
     }
@@ -166,6 +168,7 @@ pub(crate) struct RawDefaults {
     pub(crate) catalog: Option<String>,
     pub(crate) schema: Option<String>,
     pub(crate) stale_reads: String,
+    pub(crate) max_egress_usd: Option<f64>,
     pub(crate) time_zone: String,
     pub(crate) seconds_per_usd: f64,
 }
@@ -178,6 +181,7 @@ impl Default for RawDefaults {
             catalog: None,
             schema: None,
             stale_reads: "refuse".to_owned(),
+            max_egress_usd: None,
             time_zone: "UTC".to_owned(),
             seconds_per_usd: 100.0,
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use landfast_catalog::MemberSpec;
 use landfast_planner::SessionSettings;
+use landfast_planner::placement::PlacementMode;
+use landfast_sites::SitesSpec;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{KeyPath, Problem};
@@ -80,6 +82,8 @@ pub struct CacheSizes {
     pub metadata_bytes: u64,
     /// Parquet footers.
     pub footer_bytes: u64,
+    /// The columns of tables that listings tell of.
+    pub column_bytes: u64,
     /// Decoded delete files.
     pub delete_bytes: u64,
 }
@@ -242,6 +246,7 @@ pub(super) fn cache(raw: &RawCache) -> CacheSizes {
     CacheSizes {
         metadata_bytes: raw.metadata_bytes,
         footer_bytes: raw.footer_bytes,
+        column_bytes: raw.column_bytes,
         delete_bytes: raw.delete_bytes,
     }
 }
@@ -251,6 +256,7 @@ pub(super) fn defaults(
     raw: &RawDefaults,
     at: &KeyPath,
     members: &[MemberSpec],
+    sites: &SitesSpec,
 ) -> Result<(SessionSettings, f64), Problem> {
     if !raw.seconds_per_usd.is_finite() || raw.seconds_per_usd < 0.0 {
         return Err(at
@@ -269,11 +275,13 @@ pub(super) fn defaults(
             .key("schema")
             .problem("a default schema needs a default `catalog`"));
     }
+    let max_egress_usd = raw.max_egress_usd.map(|usd| usd.to_string());
     let mut settings = SessionSettings::default();
     let values = [
         ("freshness", Some(&raw.freshness)),
         ("placement", Some(&raw.placement)),
         ("stale_reads", Some(&raw.stale_reads)),
+        ("max_egress_usd", max_egress_usd.as_ref()),
         ("time_zone", Some(&raw.time_zone)),
         ("catalog", raw.catalog.as_ref()),
         ("schema", raw.schema.as_ref()),
@@ -284,6 +292,13 @@ pub(super) fn defaults(
                 .set(&format!("landfast.{key}"), value)
                 .map_err(|e| at.key(key).problem(e.to_string()))?;
         }
+    }
+    if let PlacementMode::Site(site) = &settings.placement
+        && !sites.sites.iter().any(|known| known.id == *site)
+    {
+        return Err(at.key("placement").problem(format!(
+            "no [[site]] is named `{site}`; write nearest, origin or a site's name"
+        )));
     }
     Ok((settings, raw.seconds_per_usd))
 }

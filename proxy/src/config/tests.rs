@@ -347,6 +347,15 @@ fn a_default_catalog_must_be_there() {
 }
 
 #[test]
+fn a_default_placement_is_one_of_the_sites() {
+    let defaults = |lines: &str| format!("[defaults]\n{lines}\n\n[[catalog]]");
+    let error = error("[[catalog]]", &defaults("placement = \"mars\""));
+    assert!(error.contains("no [[site]] is named `mars`"), "{error}");
+    let cheap = SMALL.replace("[[catalog]]", &defaults("max_egress_usd = 0.5"));
+    assert_eq!(loaded(&cheap).unwrap().defaults.max_egress_usd, Some(0.5));
+}
+
+#[test]
 fn the_name_of_landfasts_own_tables_is_reserved() {
     let error = error("name = \"lake\"", "name = \"landfast\"");
     assert!(error.contains("reserved"), "{error}");

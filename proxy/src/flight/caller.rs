@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfast_planner::Asker;
+use landfast_planner::{Asker, Engine, SessionSettings};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 use super::fault::{Fault, QUERY_ID_HEADER};
+use super::overrides::Overrides;
 use crate::auth::{AuthError, Authenticator, Credentials, Principal};
 use crate::limits::grpc_timeout;
 use crate::queries::QueryId;
@@ -26,6 +27,8 @@ pub(super) struct Caller {
     pub(super) set_cookie: Option<String>,
     /// How long the client waits, if it says so.
     pub(super) timeout: Option<Duration>,
+    /// Settings that hold for this request alone.
+    pub(super) overrides: Overrides,
 }
 
 impl Caller {
@@ -75,6 +78,8 @@ pub(super) fn write_header(headers: &mut MetadataMap, name: &'static str, value:
 pub(super) struct Reception {
     pub(super) auth: Arc<Authenticator>,
     pub(super) sessions: Arc<Sessions>,
+    /// Knows which settings there are.
+    pub(super) engine: Arc<Engine>,
 }
 
 /// What a Handshake hands out.
@@ -85,8 +90,22 @@ pub(super) struct Welcome {
 }
 
 impl Reception {
-    /// Who sent a request with these headers.
+    /// Who sent a request with these headers, and the settings that the headers carry.
     pub(super) async fn receive(&self, headers: &MetadataMap) -> Result<Caller, Status> {
+        let mut caller = self.identify(headers).await?;
+        caller.overrides =
+            Overrides::read(headers, &self.engine).map_err(|fault| caller.refuse(&fault, None))?;
+        Ok(caller)
+    }
+
+    /// The settings that hold for a request: those of its session, and over them those of its headers.
+    pub(super) fn settings(&self, caller: &Caller) -> Result<SessionSettings, Fault> {
+        caller
+            .overrides
+            .over(self.sessions.settings(&caller.session))
+    }
+
+    async fn identify(&self, headers: &MetadataMap) -> Result<Caller, Status> {
         let timeout = headers
             .get("grpc-timeout")
             .and_then(|value| grpc_timeout(value.to_str().ok()?))
@@ -101,6 +120,7 @@ impl Reception {
                         session,
                         set_cookie: None,
                         timeout,
+                        overrides: Overrides::default(),
                     });
                 }
                 self.static_token(&token).map_err(refuse)?
@@ -116,11 +136,19 @@ impl Reception {
             session,
             set_cookie,
             timeout,
+            overrides: Overrides::default(),
         })
     }
 
-    /// Checks the credentials of a Handshake. A password gets a session of its own; a bearer token is only confirmed.
+    /// Checks the credentials of a Handshake, and settings in its headers: what is wrong with them is said when a client
+    /// connects. A password gets a session of its own; a bearer token is only confirmed.
     pub(super) async fn welcome(&self, headers: &MetadataMap) -> Result<Welcome, Status> {
+        let welcome = self.admit(headers).await?;
+        Overrides::read(headers, &self.engine).map_err(|fault| fault.status(None))?;
+        Ok(welcome)
+    }
+
+    async fn admit(&self, headers: &MetadataMap) -> Result<Welcome, Status> {
         let refuse = |error: AuthError| Fault::from(error).status(None);
         let principal = match credentials(headers).map_err(refuse)? {
             Some(Credentials::Bearer(token)) => {

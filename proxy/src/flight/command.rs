@@ -98,7 +98,7 @@ impl Core {
         let sessions = &self.reception.sessions;
         let asker = caller.asker();
         let schema = {
-            let settings = sessions.settings(&caller.session);
+            let settings = self.reception.settings(caller)?;
             wire_schema(
                 &self
                     .engine
@@ -124,7 +124,7 @@ impl Core {
                 .as_ref()
                 .filter(|_| !takes_none)
                 .map(|parameters| parameters.row(row));
-            let before = sessions.settings(&caller.session);
+            let before = self.reception.settings(caller)?;
             if command.changes_settings() {
                 sessions.check_changeable(&caller.session)?;
             }
@@ -133,6 +133,9 @@ impl Core {
                 .run(command, row.as_ref(), &before, &asker)
                 .await?;
             if let Some(after) = outcome.settings {
+                caller
+                    .overrides
+                    .check_seen(&before, &after, self.engine.defaults())?;
                 let cookie =
                     sessions.change(&caller.session, &caller.principal, &before, &after)?;
                 ran.set_cookie = cookie.or(ran.set_cookie);

@@ -16,6 +16,7 @@ mod command;
 pub mod dispatch;
 mod encode;
 mod fault;
+mod overrides;
 mod parameters;
 mod planned;
 mod prepared;
@@ -117,11 +118,12 @@ impl FlightSql {
         let limits = spec.limits;
         let core = Arc::new(Core {
             info: ServerInfo::new(&limits).map_err(|fault| FlightError(fault.to_string()))?,
-            engine: spec.engine,
             reception: Reception {
                 auth: spec.auth,
                 sessions: spec.sessions,
+                engine: Arc::clone(&spec.engine),
             },
+            engine: spec.engine,
             queries: spec.queries,
             admission: spec.admission,
             cpu: spec.cpu,

@@ -57,7 +57,7 @@ impl Core {
         caller: &Caller,
     ) -> Result<Described, Fault> {
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
-        let settings = self.reception.sessions.settings(&caller.session);
+        let settings = self.reception.settings(caller)?;
         deadline
             .bound(async {
                 let _permit = self.admission.admit(Stage::New).await?;
@@ -114,7 +114,10 @@ impl Core {
         descriptor: FlightDescriptor,
         mut query: Query,
     ) -> Result<FlightInfo, (Query, Fault)> {
-        let settings = self.reception.sessions.settings(&caller.session);
+        let settings = match self.reception.settings(caller) {
+            Ok(settings) => settings,
+            Err(fault) => return Err((query, fault)),
+        };
         let planned = self
             .plan(
                 caller,
@@ -437,7 +440,11 @@ impl Parts for PlanParts {
                     none.insert(parsed)
                 }
             };
-            let settings = self.replan.session_settings()?;
+            let mut settings = self.replan.session_settings()?;
+            // What the rows before cost is spent.
+            settings.max_egress_usd = settings
+                .max_egress_usd
+                .map(|usd| (usd - query.usd()).max(0.0));
             let request = PlanRequest {
                 statement,
                 parameters: Some(&parameters.row(row)),

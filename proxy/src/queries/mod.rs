@@ -220,6 +220,12 @@ impl Query {
         record.sent_bytes += bytes;
     }
 
+    /// What its reads have cost so far, in US dollars.
+    pub fn usd(&self) -> f64 {
+        let reads = self.record.lock().site_reads();
+        self.registry.sites.cost_usd(&reads)
+    }
+
     /// All rows were sent.
     pub fn finish(mut self) {
         let elapsed = self.since.elapsed();

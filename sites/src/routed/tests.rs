@@ -509,6 +509,32 @@ async fn reads_cost_what_their_links_say_and_add_up_in_the_process_totals() {
 }
 
 #[tokio::test]
+async fn a_read_that_would_cost_too_much_is_refused_before_the_dear_site_is_asked() {
+    let world = filled(&["dc-east", "gcp"]).await;
+    // The gap between the two ranges is read through, and paid for.
+    let price = 0.08 * (500_100 - 10) as f64 / (1u64 << 30) as f64;
+    let log = ReadLog::within(Some(1.5 * price));
+    let both = ["dc-east", "gcp"];
+    for _ in 0..3 {
+        assert_eq!(
+            read(&world, &both, &log).await.unwrap(),
+            expected(),
+            "near by it costs nothing"
+        );
+    }
+    world.stores["dc-east"].set(Some(Fault::Refuses503));
+    assert_eq!(read(&world, &both, &log).await.unwrap(), expected());
+    let asked = world.stores["gcp"].gets();
+    let error = read(&world, &both, &log).await.unwrap_err();
+    assert_eq!(error.kind(), SitesErrorKind::OverBudget);
+    assert!(error.to_string().contains("gcp"), "{error}");
+    assert_eq!(world.stores["gcp"].gets(), asked, "the dear site was asked");
+    assert!(world.sites.cost_usd(&log.snapshot()) <= 1.5 * price);
+    let rich = ReadLog::within(None);
+    assert_eq!(read(&world, &both, &rich).await.unwrap(), expected());
+}
+
+#[tokio::test]
 async fn an_unknown_key_shape_is_refused_with_a_reason() {
     let world = world();
     for (bad, why) in [

@@ -36,6 +36,7 @@ async fn set_and_reset_give_new_settings_and_touch_nothing_else() {
     for text in [
         "SET datafusion.catalog.location = '/'",
         "SET landfast.catalog = 'nowhere'",
+        "SET landfast.placement = 'nowhere'",
         "SET landfast.freshness = 'soon'",
         "SET datafusion.runtime.memory_limit = '1K'",
         "SET datafusion.execution.parquet.pushdown_filters = true",

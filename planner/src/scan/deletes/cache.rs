@@ -1,5 +1,6 @@
 //! [`DeleteCache`]: what delete files say, kept by weight.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
@@ -13,6 +14,7 @@ use roaring::RoaringTreemap;
 use super::KeySetId;
 use super::keys::KeySet;
 use super::positions::{PositionFile, bitmap_bytes};
+use crate::error::is_over_budget;
 
 /// What an entry costs besides what it holds: key and bookkeeping.
 const ENTRY_BYTES: usize = 512;
@@ -109,8 +111,7 @@ impl DeleteCache {
         load: impl Future<Output = Result<Kept>>,
     ) -> Result<Held> {
         let mut loaded = false;
-        let noting = async {
-            loaded = true;
+        let load = async {
             let kept = load.await?;
             let bytes = kept.heap_bytes() + ENTRY_BYTES;
             let fits = u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.capacity_bytes);
@@ -126,8 +127,22 @@ impl DeleteCache {
                 reserved,
             })
         };
-        let entry = self.cache.try_get_with(key, noting).await;
-        let entry = entry.map_err(DataFusionError::Shared)?;
+        let mut load = pin!(load);
+        let entry = loop {
+            let noting = async {
+                loaded = true;
+                load.as_mut().await
+            };
+            match self.cache.try_get_with(key.clone(), noting).await {
+                // Another query loaded it, and may not pay for it: this one may.
+                Err::<_, Arc<DataFusionError>>(error)
+                    if !loaded && is_over_budget(error.as_ref()) =>
+                {
+                    continue;
+                }
+                answer => break answer.map_err(DataFusionError::Shared)?,
+            }
+        };
         if loaded {
             // Eviction is put off until there is more to do; entries of megabytes shouldn't wait for that.
             self.cache.run_pending_tasks().await;

@@ -128,3 +128,118 @@ async fn a_user_sees_their_own_queries_and_an_operator_everybodys() {
     assert_eq!(column(&ann.rows(sql).await.unwrap(), "n"), ["0"]);
     assert_eq!(column(&olga.rows(sql).await.unwrap(), "n"), ["1"]);
 }
+
+#[tokio::test]
+async fn headers_are_settings_of_their_request_and_stand_over_the_sessions() {
+    let service = service(Limits::default()).await;
+    let mut robot = service.robot().with("landfast.placement", "Origin");
+    assert_eq!(
+        placement(&mut robot).await,
+        "origin",
+        "no session is needed"
+    );
+    assert_eq!(placement(&mut service.robot()).await, "nearest");
+
+    let mut session = service.login("bob").await;
+    session
+        .update("SET landfast.freshness = 'strong'")
+        .await
+        .unwrap();
+    session.update(SET).await.unwrap();
+    let mut over = session
+        .clone()
+        .with("landfast.placement", "here")
+        .with("schema", "sales")
+        .with("catalog", "LAKE");
+    assert_eq!(placement(&mut over).await, "here");
+    let all = over.rows("SHOW ALL").await.unwrap();
+    let shown: Vec<(String, String)> = column(&all, "name")
+        .into_iter()
+        .zip(column(&all, "value"))
+        .collect();
+    for (key, value) in [
+        ("landfast.catalog", "lake"),
+        ("landfast.schema", "sales"),
+        ("landfast.freshness", "strong"),
+    ] {
+        assert!(shown.contains(&(key.into(), value.into())), "{shown:?}");
+    }
+    assert_eq!(
+        placement(&mut session).await,
+        "origin",
+        "the session keeps its own"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_header_is_refused_by_name_on_every_call() {
+    let service = service(Limits::default()).await;
+    for (name, value, said) in [
+        ("landfast.freshness", "soon", "bounded 60s"),
+        ("landfast.freshnes", "strong", "landfast.freshness"),
+        ("landfast.placement", "mars", "'here'"),
+        ("catalog", "lakes", "lake"),
+        ("datafusion.catalog.location", "/", "there is no setting"),
+    ] {
+        let mut client = service.robot().with(name, value);
+        let refused = client.info("SELECT 1").await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(
+            refused.message().contains(&format!("the header {name}")),
+            "{}",
+            refused.message()
+        );
+        assert!(refused.message().contains(said), "{}", refused.message());
+        let refused = client.handshake().await.unwrap_err();
+        assert!(refused.message().contains(name), "{}", refused.message());
+    }
+    let mut twice = service
+        .robot()
+        .with("schema", "a")
+        .with("landfast.schema", "a");
+    let refused = twice.info("SELECT 1").await.unwrap_err();
+    assert!(
+        refused.message().contains("more than once"),
+        "{}",
+        refused.message()
+    );
+    let mut nobody = service.nobody().with("catalog", "lakes");
+    assert_eq!(
+        nobody.info("SELECT 1").await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+}
+
+#[tokio::test]
+async fn a_set_that_a_header_would_hide_is_refused() {
+    let service = service(Limits::default()).await;
+    let mut client = service
+        .login("bob")
+        .await
+        .with("landfast.placement", "here");
+    let refused = client.update(SET).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(
+        refused.message().contains("landfast.placement"),
+        "{}",
+        refused.message()
+    );
+    client
+        .update("SET landfast.freshness = 'strong'")
+        .await
+        .unwrap();
+    client.update("RESET ALL").await.unwrap();
+    assert_eq!(placement(&mut client).await, "here");
+}
+
+#[tokio::test]
+async fn a_ticket_carries_the_settings_of_the_headers_it_was_asked_for_with() {
+    let service = service(Limits::default()).await;
+    let mut asked = service.robot().with("landfast.time_zone", "Europe/Berlin");
+    let info = asked.info("SHOW landfast.time_zone").await.unwrap();
+    // The plan is taken by the first; the second is planned again, from what the ticket holds.
+    for _ in 0..2 {
+        let (_, rows) = service.robot().fetch(ticket(&info)).await.unwrap();
+        assert_eq!(column(&rows, "value"), ["Europe/Berlin"]);
+    }
+}
