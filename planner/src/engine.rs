@@ -10,6 +10,7 @@ mod comparisons;
 mod conform;
 mod explain;
 mod functions;
+mod inference;
 mod information_schema;
 mod logical;
 mod metadata_tables;

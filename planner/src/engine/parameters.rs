@@ -1,9 +1,8 @@
 //! Parameters: what types they have, and how a bound row becomes literals.
 //!
-//! A parameter's type follows from what it stands beside: what it is compared with, cast to or limited by. Where nothing
-//! says, it is a text, or the first of a few types with which the query makes sense.
+//! A parameter's type follows from [what it stands beside](super::inference). Where nothing says, it is a text, or the first
+//! of a few types with which the query makes sense.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
@@ -11,10 +10,10 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, Result as EngineResult, ScalarValue};
-use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::conform::plain_type;
+use super::inference::infer;
 use crate::{PlannerError, Result};
 
 /// What a parameter is taken for when nothing says: the first with which the query can be planned.
@@ -36,28 +35,35 @@ pub(super) fn typed(
     if count == 0 {
         return Ok((plan(Vec::new())?, Vec::new()));
     }
-    let known = match plan(Vec::new()) {
-        Ok(first) => known_types(&first, count)?,
-        // A function may not take an argument of no type at all: its guesses come next.
-        Err(_) => vec![None; count],
+    let fields = |types: &[DataType]| -> Vec<Option<FieldRef>> {
+        let field = |of: &DataType| Some(Arc::new(Field::new("", of.clone(), true)));
+        types.iter().map(field).collect()
     };
-    let mut first_error: Option<DataFusionError> = None;
+    // A function may not take an argument of no type at all: what its parameter stands beside shows with a guess, too.
+    let mut first = plan(Vec::new());
     for guess in guesses() {
-        let types: Vec<DataType> = known
-            .iter()
-            .map(|known| known.clone().unwrap_or_else(|| guess.clone()))
-            .collect();
-        let fields = types
-            .iter()
-            .map(|of| Some(Arc::new(Field::new("", of.clone(), true))))
-            .collect();
-        match plan(fields).and_then(checked) {
-            Ok(plan) => return Ok((plan, types)),
-            Err(error) => {
-                first_error.get_or_insert(error);
-                if known.iter().all(Option::is_some) {
-                    break;
+        if first.is_ok() {
+            break;
+        }
+        first = plan(fields(&vec![guess; count]));
+    }
+    let known = infer(&first?, count)?;
+    let unknown = vec![None; count];
+    let mut first_error: Option<DataFusionError> = None;
+    for known in [&known, &unknown] {
+        for guess in guesses() {
+            let types: Vec<DataType> = known
+                .iter()
+                .map(|known| known.clone().unwrap_or_else(|| guess.clone()))
+                .collect();
+            match plan(fields(&types)).and_then(checked) {
+                Ok(plan) => return Ok((plan, types)),
+                Err(error) => {
+                    first_error.get_or_insert(error);
                 }
+            }
+            if known.iter().all(Option::is_some) {
+                break;
             }
         }
     }
@@ -81,56 +87,6 @@ fn checked(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
 
 fn has_placeholder(expr: &Expr) -> EngineResult<bool> {
     expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))
-}
-
-/// The types that the planner inferred, and those of casts.
-fn known_types(plan: &LogicalPlan, count: usize) -> EngineResult<Vec<Option<DataType>>> {
-    let mut found: HashMap<usize, DataType> = HashMap::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Limit(limit) = node {
-            for count in limit.skip.iter().chain(&limit.fetch) {
-                if let Expr::Placeholder(placeholder) = count.as_ref()
-                    && let Some(number) = number(placeholder)
-                {
-                    found.insert(number, DataType::Int64);
-                }
-            }
-        }
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                let (placeholder, of) = match expr {
-                    Expr::Placeholder(placeholder) => (
-                        placeholder,
-                        placeholder
-                            .field
-                            .as_ref()
-                            .map(|field| field.data_type().clone()),
-                    ),
-                    Expr::Cast(cast) => match cast.expr.as_ref() {
-                        Expr::Placeholder(inner) => (inner, Some(cast.field.data_type().clone())),
-                        _ => return Ok(TreeNodeRecursion::Continue),
-                    },
-                    Expr::TryCast(cast) => match cast.expr.as_ref() {
-                        // What may fail to be of the type is given as a text.
-                        Expr::Placeholder(inner) => (inner, Some(DataType::Utf8)),
-                        _ => return Ok(TreeNodeRecursion::Continue),
-                    },
-                    _ => return Ok(TreeNodeRecursion::Continue),
-                };
-                if let (Some(number), Some(of)) = (number(placeholder), of)
-                    && of != DataType::Null
-                {
-                    found.entry(number).or_insert(of);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    Ok((1..=count).map(|number| found.remove(&number)).collect())
-}
-
-fn number(placeholder: &Placeholder) -> Option<usize> {
-    placeholder.id.strip_prefix('$')?.parse().ok()
 }
 
 /// The parameters as a client sees them: by number, nullable, of types that every driver knows.
@@ -215,7 +171,7 @@ fn literal(value: &ArrayRef, of: &DataType, at: usize) -> Result<ScalarValue> {
     );
     let converted = match cast(value, of, at) {
         Ok(converted) => converted,
-        Err(error) if of_text => return Err(error),
+        Err(error) if of_text || !comparable(value.data_type(), of) => return Err(error),
         Err(_) => return Ok(ScalarValue::try_from_array(value, 0)?),
     };
     if !of_text && value.data_type() != of {
@@ -225,6 +181,20 @@ fn literal(value: &ArrayRef, of: &DataType, at: usize) -> Result<ScalarValue> {
         }
     }
     Ok(ScalarValue::try_from_array(&converted, 0)?)
+}
+
+/// Whether a value of one type means something beside the other, though that can't hold it.
+fn comparable(value: &DataType, of: &DataType) -> bool {
+    let (numbers, times) = (
+        |of: &DataType| of.is_numeric(),
+        |of: &DataType| {
+            matches!(
+                of,
+                DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)
+            )
+        },
+    );
+    (numbers(value) && numbers(of)) || (times(value) && times(of))
 }
 
 fn cast(value: &ArrayRef, to: &DataType, at: usize) -> Result<ArrayRef> {

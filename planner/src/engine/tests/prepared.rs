@@ -67,6 +67,73 @@ async fn a_parameters_type_follows_from_what_it_stands_beside() {
             "EXPLAIN SELECT * FROM orders WHERE o_orderkey = ?",
             vec!["Int64"],
         ),
+        (
+            "SELECT * FROM orders WHERE ? <= o_total AND -? < o_orderkey",
+            vec!["Decimal128(15, 2)", "Int64"],
+        ),
+        (
+            "SELECT * FROM orders WHERE ? BETWEEN o_orderkey AND 10",
+            vec!["Int64"],
+        ),
+        (
+            "SELECT * FROM orders WHERE ? IN (o_orderkey, 2)",
+            vec!["Int64"],
+        ),
+        (
+            "SELECT * FROM orders WHERE ? IN (SELECT shipdate FROM spark)",
+            vec!["Date32"],
+        ),
+        ("SELECT * FROM orders WHERE ? LIKE ?", vec!["Utf8", "Utf8"]),
+        ("SELECT * FROM orders WHERE o_comment ~ ?", vec!["Utf8"]),
+        ("SELECT * FROM orders WHERE ?", vec!["Boolean"]),
+        (
+            "SELECT * FROM orders WHERE o_orderkey = 1 OR NOT ?",
+            vec!["Boolean"],
+        ),
+        (
+            "SELECT o_orderkey + ?, ? * o_total, o_orderkey % ?, 1.5 + ? FROM orders",
+            vec!["Int64", "Decimal128(15, 2)", "Int64", "Float64"],
+        ),
+        (
+            "SELECT * FROM orders WHERE o_orderkey = ? + ?",
+            vec!["Int64", "Int64"],
+        ),
+        (
+            "SELECT * FROM spark WHERE shipdate >= DATE '2026-01-01' + ? AND shipdate < ? + INTERVAL '1 day'",
+            vec!["Interval(MonthDayNano)", "Timestamp(µs)"],
+        ),
+        (
+            "SELECT CASE WHEN ? THEN o_orderkey ELSE ? END FROM orders",
+            vec!["Boolean", "Int64"],
+        ),
+        (
+            "SELECT CASE o_comment WHEN ? THEN 1 WHEN ? THEN ? END FROM orders",
+            vec!["Utf8", "Utf8", "Int64"],
+        ),
+        (
+            "SELECT coalesce(?, shipdate), nullif(linenumber, ?) FROM spark",
+            vec!["Date32", "Int32"],
+        ),
+        (
+            "SELECT substr(o_comment, ?, ?), round(o_total, ?), lower(?) || ? FROM orders",
+            vec!["Int64", "Int64", "Int64", "Utf8", "Utf8"],
+        ),
+        (
+            "SELECT sum(o_orderkey) FILTER (WHERE o_comment = ?) FROM orders HAVING count(*) > ?",
+            vec!["Utf8", "Int64"],
+        ),
+        (
+            "SELECT * FROM orders JOIN spark ON orderkey = o_orderkey AND linenumber = ?",
+            vec!["Int32"],
+        ),
+        (
+            "SELECT TRY_CAST(? AS int), o_orderkey FROM orders WHERE o_orderkey = (SELECT max(orderkey) FROM spark WHERE linenumber < ?)",
+            vec!["Utf8", "Int32"],
+        ),
+        (
+            "SELECT abs(?) + 1, upper(?), ? IS NULL",
+            vec!["Float64", "Utf8", "Utf8"],
+        ),
     ] {
         match lake.describe(statement).await {
             Ok(described) => {
@@ -213,6 +280,9 @@ async fn wrong_bindings_are_refused() {
         RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())),
         row(vec![long(1), long(2)]),
         row(vec![text("x")]),
+        row(vec![
+            Arc::new(arrow::array::BinaryArray::from(vec![&b"x"[..]])) as ArrayRef,
+        ]),
     ] {
         let error = lake.plan(statement, Some(&bad), &[]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
