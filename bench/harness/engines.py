@@ -64,6 +64,14 @@ class Engine:
             raise EngineError(f"{self.name} ended with status {self.worker.wait()}; its log says why")
         return json.loads(line)
 
+    def server_bytes(self):
+        """What the server's process has resident; none where the system doesn't say."""
+        try:
+            lines = Path(f"/proc/{self.server.pid}/status").read_text().splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
+
     def close(self):
         with contextlib.suppress(BrokenPipeError):
             self.worker.stdin.close()
@@ -98,15 +106,19 @@ class Engines:
     def start(self, name):
         return getattr(self, name.replace("-", "_"))()
 
-    def landfast(self):
+    def landfast(self, worker="flight_worker.py"):
         """The product's own server, asked through ADBC."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         config = self.config(port)
         server = [self.binaries / "landfast", "serve", "--config", config]
-        worker = [sys.executable, HERE / "flight_worker.py", f"grpc://127.0.0.1:{port}"]
+        worker = [sys.executable, HERE / worker, f"grpc://127.0.0.1:{port}"]
         return Engine("landfast", worker, server, self.log)
+
+    def landfast_listing(self):
+        """The same, asked what there is."""
+        return self.landfast("metadata_worker.py")
 
     def landfast_in_process(self):
         """Landfast's engine without Flight and without a network."""

@@ -15,12 +15,14 @@ mod information_schema;
 mod logical;
 mod metadata_tables;
 mod names;
+mod names_wanted;
 mod parameters;
 mod planned;
 mod receipt;
 mod session;
 mod show;
 mod system;
+mod table_columns;
 mod tables;
 mod target;
 #[cfg(test)]
@@ -29,7 +31,7 @@ mod type_names;
 mod views;
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -40,9 +42,11 @@ use landfast_sites::Sites;
 
 pub use catalog_entries::{CatalogEntries, SYSTEM_CATALOG, TableEntry, TableKind};
 pub use command::CommandOutcome;
+pub use names_wanted::{NameColumns, NamesWanted};
 pub use planned::PlannedQuery;
 pub use receipt::{Receipt, SiteReceipt, TableReceipt};
 pub use system::SystemTables;
+pub use table_columns::TableColumns;
 pub use type_names::sql_type_name;
 
 use crate::scan::{DeleteCache, FIRST_LISTING_WAIT, FooterCache};
@@ -73,6 +77,8 @@ pub struct EngineSpec {
     pub footer_cache_bytes: u64,
     /// How much memory decoded delete files take.
     pub delete_cache_bytes: u64,
+    /// How much memory the columns of tables take that listings tell of.
+    pub column_cache_bytes: u64,
     /// How many seconds of waiting a US dollar of egress is worth.
     pub seconds_per_usd: f64,
     /// What sessions start with.
@@ -95,6 +101,7 @@ impl EngineSpec {
             batch_size: session::DEFAULT_BATCH_ROWS,
             footer_cache_bytes: 64 << 20,
             delete_cache_bytes: 64 << 20,
+            column_cache_bytes: 64 << 20,
             seconds_per_usd: 0.0,
             defaults: SessionSettings::default(),
             statement_bytes_max: 1 << 20,
@@ -136,6 +143,7 @@ pub struct Engine {
     sites: Arc<Sites>,
     footers: Arc<FooterCache>,
     deletes: Arc<DeleteCache>,
+    columns: Arc<TableColumns>,
     names: Names,
     template: SessionState,
     pool: Arc<dyn MemoryPool>,
@@ -144,6 +152,8 @@ pub struct Engine {
     defaults: SessionSettings,
     statement_bytes_max: usize,
     system: OnceLock<Arc<dyn SystemTables>>,
+    /// Itself, for tables whose rows it makes while they are planned.
+    me: Weak<Engine>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -161,10 +171,12 @@ impl Engine {
     /// `InvalidArgument` when the spill directory can't be made.
     pub fn new(spec: EngineSpec) -> Result<Arc<Self>> {
         let (template, pool) = session::template(&spec)?;
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             names: Names::new(Arc::clone(&spec.namespace)),
             footers: Arc::new(FooterCache::new(spec.footer_cache_bytes)),
             deletes: Arc::new(DeleteCache::new(spec.delete_cache_bytes)),
+            columns: TableColumns::new(Arc::clone(&spec.namespace), spec.column_cache_bytes),
             namespace: spec.namespace,
             sites: spec.sites,
             template,
@@ -221,6 +233,11 @@ impl Engine {
     /// The delete files that are kept decoded in memory.
     pub fn deletes(&self) -> &Arc<DeleteCache> {
         &self.deletes
+    }
+
+    /// The columns of tables that are kept for listings.
+    pub fn table_columns(&self) -> &Arc<TableColumns> {
+        &self.columns
     }
 
     /// Parses exactly one statement of the allow-list.

@@ -25,9 +25,9 @@ pub mod types;
 
 pub use asker::{Asker, Groups, Role};
 pub use engine::{
-    CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, PlanRequest, PlannedQuery,
-    Receipt, SYSTEM_CATALOG, SiteReceipt, SystemTables, TableEntry, TableKind, TableReceipt,
-    sql_type_name,
+    CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, NameColumns, NamesWanted,
+    PlanRequest, PlannedQuery, Receipt, SYSTEM_CATALOG, SiteReceipt, SystemTables, TableColumns,
+    TableEntry, TableKind, TableReceipt, sql_type_name,
 };
 pub use error::{ErrorKind, PlannerError, Position};
 pub use settings::{KeyError, SessionSettings, SettingValue};

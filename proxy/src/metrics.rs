@@ -30,7 +30,7 @@ pub struct Sources {
     pub sites: Arc<Sites>,
     /// The metadata cache.
     pub namespace: Arc<Namespace>,
-    /// The memory pool, and the caches of footers and deletes.
+    /// The memory pool, and the caches of footers, deletes and columns.
     pub engine: Arc<Engine>,
     /// Open sessions.
     pub sessions: Arc<Sessions>,
@@ -200,6 +200,7 @@ impl Metrics {
             ("queries", gauge(engine.memory_used())),
             ("footers", gauge(engine.footers().held_bytes())),
             ("deletes", gauge(engine.deletes().held_bytes())),
+            ("columns", gauge(engine.table_columns().held_bytes())),
         ] {
             self.pool_bytes.with_label_values(&[pool]).set(bytes);
         }

@@ -11,7 +11,7 @@ use moka::future::Cache;
 use parking_lot::Mutex;
 
 use crate::member::{Levels, Member, Pointer};
-use crate::namespace::slot::Slot;
+use crate::namespace::slot::{Known, Slot};
 use crate::namespace::view::KnownView;
 use crate::namespace::{MemberState, MemberStatus};
 use crate::{CatalogError, CatalogName, Clock, Result, SchemaName};
@@ -203,6 +203,17 @@ impl Mount {
         self.views
             .get_with((schema.clone(), view.to_owned()), async { Arc::default() })
             .await
+    }
+
+    /// What a view was when it was last asked for, if it was.
+    pub(crate) fn known_view(
+        &self,
+        schema: &SchemaName,
+        view: &str,
+    ) -> Option<Known<Option<KnownView>>> {
+        let key = (schema.clone(), view.to_owned());
+        let slot = self.views.get(&key).now_or_never()??;
+        slot.known()
     }
 
     /// The slot for one namespace's tables and views.

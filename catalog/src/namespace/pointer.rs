@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use iceberg::spec::{SchemaRef, SnapshotRef};
-use landfast_sites::ReadLog;
+use landfast_sites::{CanonicalUri, ReadLog};
 
 use crate::member::{Pointer, PointerAnswer};
 use crate::namespace::Namespace;
@@ -215,6 +215,19 @@ impl Namespace {
         table.pointer_validated = known.began;
         table.resolved = self.clock.now();
         Some(Arc::new(table))
+    }
+
+    /// The metadata file that a table had when its pointer was last confirmed, and how long ago that was; no member is
+    /// asked. None for a table that nobody asked for yet, or whose pointer is older than any that is used.
+    pub fn cached_pointer(&self, name: &TableName) -> Option<(CanonicalUri, Duration)> {
+        let mount = self.mounts.get(&name.catalog)?;
+        let known = mount
+            .pointers
+            .get(&(name.schema.clone(), name.table.clone()))
+            .now_or_never()??
+            .known()?;
+        let age = self.age(&known);
+        (age <= STALE_MAX).then_some((known.value.metadata_location, age))
     }
 
     async fn current(&self, mount: &Mount, name: &TableName, reading: Reading) -> Result<Current> {

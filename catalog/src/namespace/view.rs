@@ -81,6 +81,15 @@ impl Namespace {
         })
     }
 
+    /// A view as it was last seen, and how long ago that was; no member is asked.
+    pub fn cached_view(&self, name: &TableName) -> Option<(Arc<View>, Duration)> {
+        let mount = self.mounts.get(&name.catalog)?;
+        let known = mount.known_view(&name.schema, &name.table)?;
+        let age = self.clock.now().saturating_duration_since(known.began);
+        let view = known.value?.view;
+        (age <= STALE_MAX).then_some((view, age))
+    }
+
     async fn load_view(
         &self,
         mount: &Mount,

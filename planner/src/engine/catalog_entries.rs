@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use landfast_catalog::{ListingWarning, TableName};
+use landfast_catalog::ListingWarning;
 use landfast_sites::ReadLog;
 
 use super::conform::statement_schema;
@@ -13,7 +13,6 @@ use super::{Engine, information_schema};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
 use crate::{Asker, Result};
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
 /// The catalog of Landfast's own tables.
 pub const SYSTEM_CATALOG: &str = landfast_catalog::RESERVED_CATALOG;
@@ -137,23 +136,17 @@ impl Engine {
         }
     }
 
-    /// The columns of one table, under exactly this name, as old as sessions accept by default.
-    ///
-    /// # Errors
-    /// `NotFound` for an unknown name, and whatever keeps the table from being read.
-    pub async fn table_schema(&self, name: &TableName, _asker: &Asker) -> Result<SchemaRef> {
-        let exact = |part: &str| Ident::with_quote('"', part);
-        let name = ObjectName::from(vec![
-            exact(name.catalog.as_str()),
-            exact(name.schema.as_str()),
-            exact(&name.table),
-        ]);
-        let named = NamedTable {
-            name,
-            version: None,
-        };
-        let table = self.named_table(&named, &self.defaults).await?;
-        Ok(statement_schema(&table.schema))
+    /// The columns of each of these tables, in their order; none of one whose columns can't be had now. Of few tables they
+    /// are as old as sessions accept by default; of many, as they were last seen, and looked up again behind the scenes.
+    pub async fn table_schemas(
+        &self,
+        tables: Vec<TableEntry>,
+        _asker: &Asker,
+    ) -> Vec<(TableEntry, Option<SchemaRef>)> {
+        let found = self.columns_of(tables, &ReadLog::new()).await.into_iter();
+        found
+            .map(|(entry, schema)| (entry, schema.map(|schema| statement_schema(&schema))))
+            .collect()
     }
 
     /// A table as a statement names it.

@@ -1,22 +1,18 @@
 //! `information_schema`, ours, in every catalog: what tools ask a database about itself.
 //!
-//! A catalog's own lists that catalog; Landfast's lists the whole namespace. Columns come from what is cached, and of
-//! tables that are not from their metadata, a bounded number of them at a time: a table that can't be read stays listed,
-//! without columns, and keeps nobody else's from being shown.
+//! A catalog's own lists that catalog; Landfast's lists the whole namespace. A table whose columns can't be had stays
+//! listed, without columns, and keeps nobody else's from being shown.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, Int32Builder, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use futures::StreamExt;
-use futures::stream;
-use landfast_catalog::{CatalogName, Reading, SchemaName, TableName};
+use landfast_catalog::CatalogName;
 use landfast_sites::ReadLog;
 
-use super::catalog_entries::{SYSTEM_CATALOG, TableEntry, TableKind};
+use super::catalog_entries::{TableEntry, TableKind};
+use super::names_wanted::{NameColumns, NamesWanted};
 use super::{Engine, sql_type_name};
-use crate::types::arrow_schema;
 use crate::{Asker, Result};
 
 /// The schema's name.
@@ -25,12 +21,10 @@ pub(super) const NAME: &str = "information_schema";
 /// Its tables.
 pub(super) const TABLES: [&str; 4] = ["columns", "schemata", "tables", "views"];
 
-/// How many tables that nobody asked for yet are looked up for one query of `columns`.
-const LOOK_UPS_MAX: usize = 500;
-/// How long that may take: a member that hangs keeps nobody else's columns from being shown.
-const LOOK_UPS_TIME: Duration = Duration::from_secs(5);
-/// How many of them at the same time.
-const LOOK_UPS_AT_ONCE: usize = 16;
+/// Which of a table's columns name a table; `schemata` has none.
+pub(super) fn names(table: &str) -> Option<NameColumns> {
+    (table != "schemata").then_some(["table_catalog", "table_schema", "table_name"])
+}
 
 /// The columns of one of the tables.
 pub(super) fn schema(table: &str) -> Option<SchemaRef> {
@@ -85,11 +79,16 @@ impl Engine {
         table: &str,
         of: Option<&CatalogName>,
         asker: &Asker,
+        names: &NamesWanted,
         log: &ReadLog,
     ) -> Result<RecordBatch> {
-        let entries = self.entries(asker).await;
+        let mut entries = self.entries(asker).await;
         let wanted = |catalog: &str| of.is_none_or(|of| of.as_str() == catalog);
-        let tables = || entries.tables.iter().filter(|entry| wanted(&entry.catalog));
+        entries.tables.retain(|entry| wanted(&entry.catalog));
+        let name =
+            |entry: &TableEntry| [&entry.catalog, &entry.schema, &entry.table].map(String::clone);
+        entries.tables = names.of(entries.tables, name)?;
+        let tables = || entries.tables.iter();
         let schema = schema(table).ok_or_else(|| super::no_such("table", table, Vec::new()))?;
         let columns: Vec<ArrayRef> = match table {
             "schemata" => {
@@ -132,76 +131,15 @@ impl Engine {
                 ]
             }
             _ => {
-                let tables: Vec<TableEntry> = tables().cloned().collect();
-                let known = self.columns_of(&tables, log).await;
+                let known = self.columns_of(entries.tables, log).await.into_iter();
+                let known: Vec<(TableEntry, SchemaRef)> = known
+                    .filter_map(|(entry, schema)| Some((entry, schema?)))
+                    .collect();
                 return columns(schema, &known);
             }
         };
         Ok(RecordBatch::try_new(schema, columns)?)
     }
-
-    /// The columns of each table that they can be had of.
-    async fn columns_of(
-        &self,
-        tables: &[TableEntry],
-        log: &ReadLog,
-    ) -> Vec<(TableEntry, SchemaRef)> {
-        let mut known = Vec::new();
-        let mut unknown = Vec::new();
-        for entry in tables {
-            match self.cached_schema(entry) {
-                Some(schema) => known.push((entry.clone(), schema)),
-                None => unknown.push(entry.clone()),
-            }
-        }
-        unknown.truncate(LOOK_UPS_MAX);
-        let looked_up = stream::iter(unknown)
-            .map(|entry| async move {
-                let name = name_of(&entry)?;
-                let reading = Reading {
-                    stale_allowed: true,
-                    ..self.defaults.reading()
-                };
-                if entry.kind == TableKind::View {
-                    let view = self.namespace.view(&name, reading, log).await.ok()??;
-                    return Some((entry, arrow_schema(&view.schema).ok()?));
-                }
-                let snapshot = self.namespace.resolve(&name, reading, log).await.ok()?;
-                Some((entry, arrow_schema(snapshot.schema()).ok()?))
-            })
-            .buffer_unordered(LOOK_UPS_AT_ONCE)
-            .filter_map(futures::future::ready)
-            .take_until(tokio::time::sleep(LOOK_UPS_TIME))
-            .collect::<Vec<_>>()
-            .await;
-        known.extend(looked_up);
-        known.sort_by(|a, b| a.0.cmp(&b.0));
-        known
-    }
-
-    fn cached_schema(&self, entry: &TableEntry) -> Option<SchemaRef> {
-        if entry.schema == NAME {
-            return schema(&entry.table);
-        }
-        if entry.catalog == SYSTEM_CATALOG {
-            return self
-                .system_table_schemas()
-                .into_iter()
-                .find(|(name, _)| *name == entry.table)
-                .map(|(_, schema)| schema);
-        }
-        if entry.kind == TableKind::View {
-            return None;
-        }
-        let snapshot = self.namespace.cached_columns(&name_of(entry)?)?;
-        arrow_schema(snapshot.schema()).ok()
-    }
-}
-
-fn name_of(entry: &TableEntry) -> Option<TableName> {
-    let catalog = CatalogName::new(&entry.catalog).ok()?;
-    let schema = SchemaName::new(&entry.schema).ok()?;
-    TableName::new(catalog, schema, entry.table.clone()).ok()
 }
 
 fn columns(schema: SchemaRef, tables: &[(TableEntry, SchemaRef)]) -> Result<RecordBatch> {

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
+use super::names_wanted::{NameColumns, NamesWanted};
 use crate::{Asker, Result};
 
 /// The tables of `landfast.system`, which whoever runs the engine provides.
@@ -12,6 +13,17 @@ pub trait SystemTables: Send + Sync {
     /// Their names and schemas; always the same.
     fn tables(&self) -> Vec<(&'static str, SchemaRef)>;
 
-    /// The rows of one of them that this asker may see.
-    async fn rows(&self, table: &str, asker: &Asker) -> Result<Vec<RecordBatch>>;
+    /// The columns of one of them that name a table of the lake, where its rows are each about one: what a query says of
+    /// those columns is known before the rows are made.
+    fn names(&self, _table: &str) -> Option<NameColumns> {
+        None
+    }
+
+    /// The rows of one of them that this asker may see; those about tables that are not wanted may be left out.
+    async fn rows(
+        &self,
+        table: &str,
+        asker: &Asker,
+        wanted: &NamesWanted,
+    ) -> Result<Vec<RecordBatch>>;
 }

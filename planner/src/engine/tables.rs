@@ -1,15 +1,14 @@
 //! From the tables that a statement names to what they are, each resolved and pinned once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
+use futures::FutureExt;
 use futures::future::try_join_all;
 use landfast_catalog::{AsOf, CatalogName, Pin, TableName, TableSnapshot};
 use landfast_sites::ReadLog;
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::metadata_tables::MetadataTable;
+use super::names_wanted::{NamesWanted, TableOfTables};
 use super::target::Target;
 use super::views::{ViewQuery, Within};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
@@ -245,13 +245,38 @@ impl Engine {
                 let Some(system) = self.system_tables() else {
                     return Ok(Arc::new(EmptyTable::new(Arc::clone(&table.schema))));
                 };
-                rows(&table.schema, system.rows(&table.name.table, asker).await?)
+                let (name, system, asker) =
+                    (table.name.table.clone(), Arc::clone(system), asker.clone());
+                Ok(Arc::new(TableOfTables {
+                    schema: Arc::clone(&table.schema),
+                    names: system.names(&name),
+                    rows: Arc::new(move |wanted: NamesWanted| {
+                        let (name, system) = (name.clone(), Arc::clone(&system));
+                        let asker = asker.clone();
+                        async move { system.rows(&name, &asker, &wanted).await }.boxed()
+                    }),
+                }))
             }
             Source::Information(of) => {
-                let batch = self
-                    .information_rows(&table.name.table, of.as_ref(), asker, &context.log)
-                    .await?;
-                rows(&table.schema, vec![batch])
+                let (name, of) = (table.name.table.clone(), of.clone());
+                let (me, asker, log) = (Weak::clone(&self.me), asker.clone(), context.log.clone());
+                Ok(Arc::new(TableOfTables {
+                    schema: Arc::clone(&table.schema),
+                    names: information_schema::names(&name),
+                    rows: Arc::new(move |wanted: NamesWanted| {
+                        let (me, name, of) = (Weak::clone(&me), name.clone(), of.clone());
+                        let (asker, log) = (asker.clone(), log.clone());
+                        async move {
+                            let Some(engine) = me.upgrade() else {
+                                return Err(PlannerError::internal("the engine is gone"));
+                            };
+                            let rows =
+                                engine.information_rows(&name, of.as_ref(), &asker, &wanted, &log);
+                            Ok(vec![rows.await?])
+                        }
+                        .boxed()
+                    }),
+                }))
             }
         }
     }
@@ -308,11 +333,4 @@ impl Resolved {
             Source::System | Source::Information(_) => Vec::new(),
         }
     }
-}
-
-fn rows(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>> {
-    Ok(Arc::new(MemTable::try_new(
-        Arc::clone(schema),
-        vec![batches],
-    )?))
 }

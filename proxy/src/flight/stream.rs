@@ -38,14 +38,20 @@ type Ending = Arc<Mutex<Option<Result<(), Status>>>>;
 /// A small result that is all there.
 pub(super) fn whole(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<FlightStream, Fault> {
     let cast = WireCast::new(schema, schema.clone()).map_err(Fault::internal)?;
-    let mut encoder = Encoder::new(cast);
-    let mut messages = vec![encoder.schema_message()];
+    let mut messages = vec![Encoder::new(cast).schema_message()];
     for batch in batches {
-        encoder
-            .encode(batch, &mut messages)
-            .map_err(Fault::internal)?;
+        messages.extend(messages_of(batch)?);
     }
     Ok(futures::stream::iter(messages.into_iter().map(Ok)).boxed())
+}
+
+/// The messages of a batch that is as clients are to see it.
+pub(super) fn messages_of(batch: &RecordBatch) -> Result<Vec<FlightData>, Fault> {
+    let cast = WireCast::new(&batch.schema(), batch.schema()).map_err(Fault::internal)?;
+    let mut messages = Vec::new();
+    let encoded = Encoder::new(cast).encode(batch, &mut messages);
+    encoded.map_err(Fault::internal)?;
+    Ok(messages)
 }
 
 /// A result as the client reads it.

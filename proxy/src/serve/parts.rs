@@ -125,6 +125,7 @@ fn engine_spec(config: &Config, sites: &Arc<Sites>, namespace: &Arc<Namespace>) 
         target_partitions: config.limits.target_partitions,
         batch_size: config.limits.batch_rows,
         footer_cache_bytes: config.cache.footer_bytes,
+        column_cache_bytes: config.cache.column_bytes,
         delete_cache_bytes: config.cache.delete_bytes,
         seconds_per_usd: config.seconds_per_usd,
         defaults: config.defaults.clone(),

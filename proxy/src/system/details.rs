@@ -16,6 +16,7 @@ use landfast_catalog::{
 use landfast_sites::ReadLog;
 
 use super::columns::texts;
+use super::lake::{TABLES_MAX, TOO_MANY};
 
 /// Tables looked at at once.
 const TABLES_AT_ONCE: usize = 16;
@@ -47,12 +48,17 @@ pub(super) fn schema() -> SchemaRef {
 /// One thing that is said: what it is about, its name and its value.
 type Line = (&'static str, String, String);
 
-pub(super) async fn details(namespace: &Arc<Namespace>) -> Result<RecordBatch, ArrowError> {
-    let mut names = namespace.listing().await.entries;
-    names.sort();
+/// The rows of `table_details` about these tables.
+pub(super) async fn details(
+    namespace: &Arc<Namespace>,
+    mut names: Vec<TableName>,
+) -> Result<RecordBatch, ArrowError> {
+    let beyond = names.split_off(names.len().min(TABLES_MAX));
     let looks: Vec<_> = names.into_iter().map(|name| of(namespace, name)).collect();
-    let tables: Vec<(TableName, Vec<Line>)> =
+    let mut tables: Vec<(TableName, Vec<Line>)> =
         stream::iter(looks).buffered(TABLES_AT_ONCE).collect().await;
+    let unknown = || vec![("details", "unknown".to_owned(), TOO_MANY.to_owned())];
+    tables.extend(beyond.into_iter().map(|name| (name, unknown())));
     let lines: Vec<(&TableName, &Line)> = tables
         .iter()
         .flat_map(|(name, lines)| lines.iter().map(move |line| (name, line)))

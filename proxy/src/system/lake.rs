@@ -21,6 +21,11 @@ const TABLES_AT_ONCE: usize = 16;
 const TABLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first listing of a table's files is waited for; until then it is not known what a site holds.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Tables looked at for one query; the others are listed as not looked at.
+pub(super) const TABLES_MAX: usize = 1_000;
+/// Why a table was not looked at.
+pub(super) const TOO_MANY: &str =
+    "not looked at: the query asks for more than 1000 tables; name fewer in WHERE";
 /// How old the pointers may be.
 const POINTER_AGE_MAX: Duration = Duration::from_secs(60);
 
@@ -148,9 +153,17 @@ pub(super) fn tables_schema() -> SchemaRef {
 struct Row {
     name: TableName,
     table: Option<Arc<TableSnapshot>>,
-    files: Option<Arc<SnapshotFiles>>,
+    files: Option<FilesSum>,
     coverage: Vec<Coverage>,
+    looked_at: bool,
     reason: Option<String>,
+}
+
+/// A snapshot's data files together.
+struct FilesSum {
+    count: u64,
+    bytes: u64,
+    rows: u64,
 }
 
 /// What a site holds of a snapshot's data.
@@ -160,11 +173,15 @@ struct Coverage {
     bytes: u64,
 }
 
-pub(super) async fn tables(namespace: &Arc<Namespace>) -> Result<RecordBatch, ArrowError> {
-    let mut names = namespace.listing().await.entries;
-    names.sort();
+/// The rows of `tables` about these tables.
+pub(super) async fn tables(
+    namespace: &Arc<Namespace>,
+    mut names: Vec<TableName>,
+) -> Result<RecordBatch, ArrowError> {
+    let beyond = names.split_off(names.len().min(TABLES_MAX));
     let looks: Vec<_> = names.into_iter().map(|name| row(namespace, name)).collect();
-    let rows: Vec<Row> = stream::iter(looks).buffered(TABLES_AT_ONCE).collect().await;
+    let mut rows: Vec<Row> = stream::iter(looks).buffered(TABLES_AT_ONCE).collect().await;
+    rows.extend(beyond.into_iter().map(Row::of));
     let coverage: Vec<&Coverage> = rows.iter().flat_map(|row| &row.coverage).collect();
     let coverage_columns = vec![
         texts(coverage.iter().map(|part| part.site.as_str())),
@@ -176,10 +193,11 @@ pub(super) async fn tables(namespace: &Arc<Namespace>) -> Result<RecordBatch, Ar
         texts(rows.iter().map(|row| row.name.catalog.as_str())),
         texts(rows.iter().map(|row| row.name.schema.as_str())),
         texts(rows.iter().map(|row| row.name.table.as_str())),
-        texts(
-            rows.iter()
-                .map(|row| if row.reason.is_none() { "ok" } else { "broken" }),
-        ),
+        texts(rows.iter().map(|row| match &row.reason {
+            _ if !row.looked_at => "unknown",
+            None => "ok",
+            Some(_) => "broken",
+        })),
         maybe_texts(rows.iter().map(|row| row.reason.as_ref())),
         maybe_texts(
             rows.iter()
@@ -192,15 +210,15 @@ pub(super) async fn tables(namespace: &Arc<Namespace>) -> Result<RecordBatch, Ar
         ),
         maybe_counts(
             rows.iter()
-                .map(|row| row.files.as_ref().map(|files| files.count() as u64)),
+                .map(|row| row.files.as_ref().map(|files| files.count)),
         ),
         maybe_counts(
             rows.iter()
-                .map(|row| row.files.as_ref().map(|files| files.bytes())),
+                .map(|row| row.files.as_ref().map(|files| files.bytes)),
         ),
         maybe_counts(
             rows.iter()
-                .map(|row| row.files.as_ref().map(|files| files.rows())),
+                .map(|row| row.files.as_ref().map(|files| files.rows)),
         ),
         lists(
             &coverage_list(),
@@ -211,13 +229,25 @@ pub(super) async fn tables(namespace: &Arc<Namespace>) -> Result<RecordBatch, Ar
     RecordBatch::try_new(tables_schema(), columns)
 }
 
+impl Row {
+    /// A table that was not looked at.
+    fn of(name: TableName) -> Self {
+        Self {
+            name,
+            table: None,
+            files: None,
+            coverage: Vec::new(),
+            looked_at: false,
+            reason: Some(TOO_MANY.to_owned()),
+        }
+    }
+}
+
 async fn row(namespace: &Arc<Namespace>, name: TableName) -> Row {
     let mut row = Row {
-        name,
-        table: None,
-        files: None,
-        coverage: Vec::new(),
+        looked_at: true,
         reason: None,
+        ..Row::of(name)
     };
     let name = row.name.clone();
     match tokio::time::timeout(TABLE_TIMEOUT, look_at(namespace, &name, &mut row)).await {
@@ -244,7 +274,11 @@ async fn look_at(
         .await?;
     row.table = Some(table.clone());
     let files = namespace.files(&table, &log).await?;
-    row.files = Some(files.clone());
+    row.files = Some(FilesSum {
+        count: files.count() as u64,
+        bytes: files.bytes(),
+        rows: files.rows(),
+    });
     let sites = namespace.sites();
     sites.inventory().watch(&table.location);
     sites

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use landfast_catalog::Namespace;
-use landfast_planner::{Asker, PlannerError, SystemTables};
+use landfast_catalog::{Namespace, TableName};
+use landfast_planner::{Asker, NameColumns, NamesWanted, PlannerError, SystemTables};
 use landfast_sites::Sites;
 
 use crate::queries::QueryRegistry;
@@ -54,21 +54,45 @@ impl SystemCatalog {
     }
 }
 
+impl SystemCatalog {
+    /// The tables that a query wants to hear of, sorted.
+    async fn wanted(&self, wanted: &NamesWanted) -> Result<Vec<TableName>, PlannerError> {
+        let mut names = self.namespace.listing().await.entries;
+        names.sort();
+        wanted.of(names, |name| {
+            [
+                name.catalog.to_string(),
+                name.schema.to_string(),
+                name.table.clone(),
+            ]
+        })
+    }
+}
+
 #[async_trait]
 impl SystemTables for SystemCatalog {
     fn tables(&self) -> Vec<(&'static str, SchemaRef)> {
         tables()
     }
 
-    async fn rows(&self, table: &str, asker: &Asker) -> Result<Vec<RecordBatch>, PlannerError> {
+    fn names(&self, table: &str) -> Option<NameColumns> {
+        matches!(table, "tables" | "table_details").then_some(["catalog", "schema", "table"])
+    }
+
+    async fn rows(
+        &self,
+        table: &str,
+        asker: &Asker,
+        wanted: &NamesWanted,
+    ) -> Result<Vec<RecordBatch>, PlannerError> {
         let batch = match table {
             "catalogs" => lake::catalogs(&self.namespace),
             "last_query" => queries::last_query(&self.queries, asker),
             "queries" => queries::queries(&self.queries, asker),
             "query_reads" => queries::reads(&self.queries, asker),
             "sites" => lake::sites(&self.sites),
-            "table_details" => details::details(&self.namespace).await,
-            "tables" => lake::tables(&self.namespace).await,
+            "table_details" => details::details(&self.namespace, self.wanted(wanted).await?).await,
+            "tables" => lake::tables(&self.namespace, self.wanted(wanted).await?).await,
             other => {
                 return Err(PlannerError::not_found(
                     format!("no table landfast.system.{other}"),

@@ -18,7 +18,8 @@ use landfast_sites::{
 use tempfile::TempDir;
 
 use crate::engine::{
-    CommandOutcome, Described, Engine, EngineSpec, PlanRequest, PlannedQuery, SystemTables,
+    CommandOutcome, Described, Engine, EngineSpec, NameColumns, NamesWanted, PlanRequest,
+    PlannedQuery, SystemTables,
 };
 use crate::{Asker, Groups, PlannerError, Result, Role, SessionSettings, Statement};
 
@@ -28,7 +29,8 @@ pub(super) struct Lake {
     pub(super) settings: SessionSettings,
 }
 
-/// `landfast.system.numbers` and `.words`.
+/// `landfast.system.numbers`, `.whoami`, and `.about`, which has a line for each of three tables and counts those that were
+/// wanted.
 struct Numbers;
 
 #[async_trait]
@@ -44,13 +46,31 @@ impl SystemTables for Numbers {
                 ])),
             ),
             (
+                "about",
+                Arc::new(Schema::new(vec![
+                    field("of", DataType::Utf8),
+                    field("schema", DataType::Utf8),
+                    field("table", DataType::Utf8),
+                    field("wanted", DataType::Int64),
+                ])),
+            ),
+            (
                 "whoami",
                 Arc::new(Schema::new(vec![field("principal", DataType::Utf8)])),
             ),
         ]
     }
 
-    async fn rows(&self, table: &str, asker: &Asker) -> Result<Vec<RecordBatch>> {
+    fn names(&self, table: &str) -> Option<NameColumns> {
+        (table == "about").then_some(["of", "schema", "table"])
+    }
+
+    async fn rows(
+        &self,
+        table: &str,
+        asker: &Asker,
+        wanted: &NamesWanted,
+    ) -> Result<Vec<RecordBatch>> {
         let schema = self
             .tables()
             .into_iter()
@@ -60,6 +80,22 @@ impl SystemTables for Numbers {
         if table == "whoami" {
             let names = StringArray::from(vec![asker.principal.as_str()]);
             return Ok(vec![RecordBatch::try_new(schema, vec![Arc::new(names)])?]);
+        }
+        if table == "about" {
+            let all = [
+                ["lake", "a", "one"],
+                ["lake", "a", "two"],
+                ["plant", "b", "three"],
+            ];
+            let kept = wanted.of(all.to_vec(), |name| name.map(str::to_owned))?;
+            let column = |at: usize| -> arrow::array::ArrayRef {
+                Arc::new(StringArray::from_iter_values(
+                    kept.iter().map(|name| name[at]),
+                ))
+            };
+            let count = Int64Array::from(vec![kept.len() as i64; kept.len()]);
+            let columns = vec![column(0), column(1), column(2), Arc::new(count)];
+            return Ok(vec![RecordBatch::try_new(schema, columns)?]);
         }
         let n = Int64Array::from_iter_values(0..10);
         let even =

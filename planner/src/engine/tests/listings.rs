@@ -38,6 +38,7 @@ async fn show_lists_what_there_is() {
     assert_eq!(
         lake.rows("SHOW TABLES IN landfast.system").await,
         [
+            "landfast|system|about|SYSTEM TABLE",
             "landfast|system|numbers|SYSTEM TABLE",
             "landfast|system|whoami|SYSTEM TABLE"
         ]
@@ -157,18 +158,79 @@ async fn metadata_for_drivers_holds_landfasts_own_tables() {
     );
     assert!(entries.tables.iter().any(|entry| entry.table == "orders"));
     assert!(entries.warnings.is_empty());
-    let name = entries
-        .tables
-        .iter()
-        .find(|entry| entry.table == "Spark")
-        .unwrap();
-    let name = landfast_catalog::TableName::new(
-        landfast_catalog::CatalogName::new(&name.catalog).unwrap(),
-        landfast_catalog::SchemaName::new(&name.schema).unwrap(),
-        name.table.clone(),
-    )
-    .unwrap();
-    let schema = lake.engine.table_schema(&name, &asker).await.unwrap();
+    let spark = entries.tables.iter().find(|entry| entry.table == "Spark");
+    let told = lake
+        .engine
+        .table_schemas(vec![spark.unwrap().clone()], &asker)
+        .await;
+    let schema = told[0].1.as_ref().unwrap();
     assert_eq!(schema.field(0).name(), "orderKey");
     assert!(schema.field(0).metadata().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_query_says_of_names_is_known_before_anything_is_looked_up() {
+    let lake = Lake::new().await;
+    let about = "SELECT \"table\", wanted FROM landfast.system.about";
+    for (filter, rows) in [
+        ("", vec!["one|3", "three|3", "two|3"]),
+        ("WHERE \"table\" = 'one'", vec!["one|1"]),
+        (
+            "WHERE of = 'lake' AND upper(\"table\") LIKE 'T%'",
+            vec!["two|1"],
+        ),
+        (
+            "WHERE \"table\" IN ('one', 'three') OR schema IS NULL",
+            vec!["one|2", "three|2"],
+        ),
+        // Of rows that are made, more is said than of names.
+        ("WHERE wanted = 3 AND of <> 'lake'", vec![]),
+        (
+            "WHERE wanted = 3 OR of <> 'lake'",
+            vec!["one|3", "three|3", "two|3"],
+        ),
+    ] {
+        assert_eq!(
+            lake.rows(&format!("{about} {filter} ORDER BY 1")).await,
+            rows,
+            "{filter}"
+        );
+    }
+    let joined = lake
+        .rows("SELECT a.wanted, b.wanted FROM landfast.system.about a JOIN landfast.system.about b ON a.\"table\" = b.\"table\" WHERE b.\"table\" = 'two'")
+        .await;
+    assert_eq!(joined, ["1|1"]);
+}
+
+#[tokio::test]
+async fn many_tables_are_listed_with_their_columns_and_again_without_asking_anybody() {
+    let lake = Lake::new().await;
+    for at in 0..40 {
+        let columns = [("id", "long"), ("x", "string")];
+        lake.table(&format!("lake.tpch.t{at}"), &columns).await;
+    }
+    let sql = "SELECT count(*), count(DISTINCT table_name) FROM information_schema.columns WHERE table_name LIKE 't__'";
+    assert_eq!(lake.rows(sql).await, ["60|30"]);
+    let all = "SELECT count(*) FROM information_schema.columns WHERE table_name LIKE 't%' AND column_name = 'x' AND table_schema = 'tpch'";
+    assert_eq!(lake.rows(all).await, ["40"]);
+    // Whatever is read now fails, and nothing is.
+    let store = lake.store();
+    std::fs::rename(&store, store.with_extension("gone")).unwrap();
+    assert_eq!(lake.rows(all).await, ["40"]);
+}
+
+#[tokio::test]
+async fn a_table_that_changed_is_listed_as_it_is_now() {
+    let lake = Lake::new().await;
+    lake.table("lake.tpch.moved", &[("old", "long")]).await;
+    let sql = "SELECT column_name FROM information_schema.columns WHERE table_name = 'moved'";
+    assert_eq!(lake.rows(sql).await, ["old"]);
+    lake.run("DROP TABLE lake.tpch.moved").await.unwrap();
+    let uri = lake.metadata("lake.tpch.moved2", &[("new", "long")]);
+    lake.run(&format!(
+        "CALL landfast.register_table('lake.tpch.moved', '{uri}')"
+    ))
+    .await
+    .unwrap();
+    assert_eq!(lake.rows(sql).await, ["new"]);
 }

@@ -14,7 +14,7 @@ use arrow_flight::sql::{
     CommandGetTables,
 };
 use futures::{StreamExt, stream};
-use landfast_catalog::{CatalogName, Reading, SchemaName, TableName, TableSnapshot};
+use landfast_catalog::{Reading, TableName, TableSnapshot};
 use landfast_planner::{Asker, TableEntry, TableKind};
 use landfast_sites::ReadLog;
 
@@ -22,12 +22,14 @@ use super::Core;
 use super::caller::Caller;
 use super::dispatch::{FlightStream, short_name};
 use super::fault::Fault;
-use super::stream::whole;
+use super::stream::{messages_of, whole};
 use super::xdbc::type_info;
 use crate::limits::Deadline;
 use tables::{Pattern, Wanted};
 
-/// Tables whose columns are looked up at once.
+/// Parts of a listing of tables that are made at once.
+const PARTS_AT_ONCE: usize = 4;
+/// Tables whose keys are looked up at once.
 const LOOKED_UP_AT_ONCE: usize = 16;
 /// How old the pointer to a table may be when its keys are told.
 const POINTER_AGE_MAX: Duration = Duration::from_secs(60);
@@ -56,6 +58,11 @@ pub(super) async fn result(
     command: Command,
 ) -> Result<FlightStream, Fault> {
     let deadline = Deadline::after(core.limits.query_timeout, caller.timeout);
+    if let Command::CommandGetTables(command) = command {
+        return deadline
+            .bound(tables(core, &caller.asker(), command))
+            .await?;
+    }
     let batch = deadline.bound(batch(core, caller, command)).await??;
     whole(&batch.schema(), &[batch])
 }
@@ -64,7 +71,6 @@ async fn batch(core: &Core, caller: &Caller, command: Command) -> Result<RecordB
     match command {
         Command::CommandGetCatalogs(_) => catalogs(core),
         Command::CommandGetDbSchemas(command) => schemas(core, &caller.asker(), command).await,
-        Command::CommandGetTables(command) => tables(core, &caller.asker(), command).await,
         Command::CommandGetTableTypes(_) => table_types(),
         Command::CommandGetSqlInfo(command) => core.info.batch(command.info),
         Command::CommandGetXdbcTypeInfo(command) => type_info(command.data_type),
@@ -130,7 +136,7 @@ async fn tables(
     core: &Core,
     asker: &Asker,
     command: CommandGetTables,
-) -> Result<RecordBatch, Fault> {
+) -> Result<FlightStream, Fault> {
     let wanted = Wanted::of(&command);
     let entries = core
         .engine
@@ -139,35 +145,43 @@ async fn tables(
         .tables
         .into_iter()
         .filter(|entry| wanted.takes(entry));
-    let found = if command.include_schema {
-        let lookups: Vec<_> = entries
-            .map(|entry| with_columns(core, asker, entry))
-            .collect();
-        stream::iter(lookups)
-            .buffer_unordered(LOOKED_UP_AT_ONCE)
-            .collect::<Vec<_>>()
-            .await
+    let found: Vec<(TableEntry, Option<Arc<Schema>>)> = if command.include_schema {
+        core.engine.table_schemas(entries.collect(), asker).await
     } else {
         entries.map(|entry| (entry, None)).collect()
     };
-    tables::build(&command, &found)
-}
-
-/// A table's columns. A table that can't be read stays in the list, without columns; why, `landfast.system.tables` says.
-async fn with_columns(
-    core: &Core,
-    asker: &Asker,
-    entry: TableEntry,
-) -> (TableEntry, Option<Arc<Schema>>) {
-    let columns = columns(core, asker, &entry).await;
-    (entry, columns)
-}
-
-async fn columns(core: &Core, asker: &Asker, entry: &TableEntry) -> Option<Arc<Schema>> {
-    let catalog = CatalogName::new(&entry.catalog).ok()?;
-    let schema = SchemaName::new(&entry.schema).ok()?;
-    let name = TableName::new(catalog, schema, entry.table.clone()).ok()?;
-    core.engine.table_schema(&name, asker).await.ok()
+    let mut without = found.iter().filter(|(_, columns)| columns.is_none());
+    if command.include_schema
+        && let Some((first, _)) = without.next()
+    {
+        // A table whose columns can't be had stays in the list.
+        let others = without.count();
+        tracing::warn!(
+            target: "landfast::flight",
+            others,
+            first = format!("{}.{}.{}", first.catalog, first.schema, first.table),
+            "tables are listed without columns, which could not be had; landfast.system.tables says why"
+        );
+    }
+    // Thousands of schemas take a while to encode: a part at a time, on every core.
+    let opening = whole(&command.clone().into_builder().schema(), &[])?;
+    let (cpu, command) = (Arc::clone(&core.cpu), Arc::new(command));
+    let parts = stream::iter(tables::parts(&command, found))
+        .map(move |part| {
+            let command = Arc::clone(&command);
+            cpu.spawn(async move { messages_of(&tables::build(&command, &part)?) })
+        })
+        .buffered(PARTS_AT_ONCE)
+        .map(|built| match built {
+            Ok(Ok(messages)) => stream::iter(messages.into_iter().map(Ok).collect::<Vec<_>>()),
+            Ok(Err(fault)) => stream::iter(vec![Err(fault.status(None))]),
+            Err(died) => {
+                let fault = Fault::internal(format!("the listing ended unexpectedly: {died}"));
+                stream::iter(vec![Err(fault.status(None))])
+            }
+        })
+        .flatten();
+    Ok(opening.chain(parts).boxed())
 }
 
 /// The identifier fields of the tables of this name. Without a catalog or a schema the name may be that of several.

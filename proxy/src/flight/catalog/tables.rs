@@ -136,8 +136,30 @@ impl Pattern {
     }
 }
 
-/// The rows of GetTables. The builder puts them in the protocol's order; what bears exactly the asked-for name comes
-/// first, because ADBC looks for it in the first batch only, and `_` in a name matches others too.
+/// Tables and their columns; none of one whose columns are not known, or not asked for.
+pub(super) type Found = Vec<(TableEntry, Option<Arc<Schema>>)>;
+
+/// Tables of one part: with schemas of some twenty columns each, about a message.
+const PART_TABLES: usize = 128;
+
+/// The tables in parts, each a batch of its own. Those that bear exactly the asked-for name are in the first.
+pub(super) fn parts(command: &CommandGetTables, found: Found) -> Vec<Found> {
+    let wanted = Wanted::of(command);
+    let (mut ordered, rest): (Found, Found) = found
+        .into_iter()
+        .partition(|(entry, _)| wanted.is_exactly(&entry.table));
+    ordered.extend(rest);
+    let mut parts = Vec::with_capacity(ordered.len().div_ceil(PART_TABLES));
+    while ordered.len() > PART_TABLES {
+        let rest = ordered.split_off(PART_TABLES);
+        parts.push(std::mem::replace(&mut ordered, rest));
+    }
+    parts.push(ordered);
+    parts
+}
+
+/// The rows of one part of GetTables. The builder puts them in the protocol's order; what bears exactly the asked-for name
+/// comes first, because ADBC looks for it in the first batch only, and `_` in a name matches others too.
 pub(super) fn build(
     command: &CommandGetTables,
     tables: &[(TableEntry, Option<Arc<Schema>>)],
@@ -150,7 +172,7 @@ pub(super) fn build(
     let mut builder = no_filters.into_builder();
     let unknown = Schema::empty();
     for (entry, schema) in tables {
-        let shown = schema.as_ref().map(|schema| described(entry, schema));
+        let shown = schema.as_ref().map(|schema| described(schema));
         let schema = shown.as_ref().unwrap_or(&unknown);
         builder
             .append(
@@ -178,8 +200,8 @@ pub(super) fn build(
     take_record_batch(&batch, &order).map_err(Fault::internal)
 }
 
-/// A table's schema as clients see its rows, with the protocol's metadata on each column.
-fn described(entry: &TableEntry, schema: &Schema) -> Schema {
+/// A table's schema as clients see its rows, with the protocol's metadata on each column; the table's names stand beside it.
+fn described(schema: &Schema) -> Schema {
     let wire = wire_schema(schema);
     let fields = wire
         .fields()
@@ -187,18 +209,6 @@ fn described(entry: &TableEntry, schema: &Schema) -> Schema {
         .zip(schema.fields())
         .map(|(field, original)| {
             let mut metadata = std::collections::HashMap::from([
-                (
-                    "ARROW:FLIGHT:SQL:CATALOG_NAME".to_owned(),
-                    entry.catalog.clone(),
-                ),
-                (
-                    "ARROW:FLIGHT:SQL:DB_SCHEMA_NAME".to_owned(),
-                    entry.schema.clone(),
-                ),
-                (
-                    "ARROW:FLIGHT:SQL:TABLE_NAME".to_owned(),
-                    entry.table.clone(),
-                ),
                 (
                     "ARROW:FLIGHT:SQL:TYPE_NAME".to_owned(),
                     sql_type_name(field.data_type()),
