@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use flate2::read::DeflateDecoder;
+use libdeflater::{DecompressionError, Decompressor};
 
 use super::{Malformed, Result};
 
@@ -11,6 +11,9 @@ pub(super) const BLOCK_BYTES_MAX: usize = 1 << 30;
 
 /// Snappy says how long its output is, and no output is longer than so many times the input.
 const SNAPPY_EXPANSION_MAX: usize = 64;
+
+/// No output of deflate is longer than so many times its input: 258 bytes for two bits.
+const DEFLATE_EXPANSION_MAX: usize = 1032;
 
 /// How blocks are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +43,11 @@ impl Codec {
         out.clear();
         match self {
             Self::Null => out.extend_from_slice(block),
-            Self::Deflate => inflate(DeflateDecoder::new(block), out)?,
+            Self::Deflate => inflate(block, out)?,
             Self::Zstandard => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(block)
                     .map_err(|_| "a block can't be decompressed")?;
-                inflate(decoder, out)?;
+                unpack(decoder, out)?;
             }
             Self::Snappy => snappy(block, out)?,
         }
@@ -52,8 +55,33 @@ impl Codec {
     }
 }
 
+/// Raw deflate. It doesn't say how long its output is: where there is too little room, it begins again with twice as
+/// much. A file's blocks are about as long as each other, so that only the first few do.
+fn inflate(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let possible = block.len().saturating_mul(DEFLATE_EXPANSION_MAX);
+    let longest = possible.min(BLOCK_BYTES_MAX);
+    let mut room = out.capacity().max(block.len().saturating_mul(4)).min(longest);
+    let mut decoder = Decompressor::new();
+    loop {
+        out.resize(room, 0);
+        match decoder.deflate_decompress(block, out) {
+            Ok(length) => {
+                out.truncate(length);
+                return Ok(());
+            }
+            Err(DecompressionError::InsufficientSpace) if room < longest => {
+                room = room.saturating_mul(2).min(longest);
+            }
+            Err(DecompressionError::InsufficientSpace) => {
+                return Err("a block is longer than any writer's".into());
+            }
+            Err(DecompressionError::BadData) => return Err("a block can't be decompressed".into()),
+        }
+    }
+}
+
 /// Grows as output comes, so that memory follows what is there, not what is claimed.
-fn inflate(decoder: impl Read, out: &mut Vec<u8>) -> Result<()> {
+fn unpack(decoder: impl Read, out: &mut Vec<u8>) -> Result<()> {
     decoder
         .take(BLOCK_BYTES_MAX as u64 + 1)
         .read_to_end(out)
