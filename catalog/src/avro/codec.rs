@@ -60,7 +60,10 @@ impl Codec {
 fn inflate(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let possible = block.len().saturating_mul(DEFLATE_EXPANSION_MAX);
     let longest = possible.min(BLOCK_BYTES_MAX);
-    let mut room = out.capacity().max(block.len().saturating_mul(4)).min(longest);
+    let mut room = out
+        .capacity()
+        .max(block.len().saturating_mul(4))
+        .min(longest);
     let mut decoder = Decompressor::new();
     loop {
         out.resize(room, 0);

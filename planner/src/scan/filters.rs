@@ -26,6 +26,10 @@ use super::source::all_of;
 
 type Filter = Arc<dyn PhysicalExpr>;
 
+/// Minima and maxima are asked about each value of a list up to this many (DataFusion's own bound); a longer one leaves
+/// nothing out that the bounds beside it don't, and costs a walk over all its values.
+const LIST_ASKED_OF_STATISTICS: usize = 20;
+
 /// Turns off the dynamic filters that are unsound. Those of aggregates leave out an aggregate that has no bound yet (its
 /// column was null so far, or another partition is about to set it): `max(a), min(b)` then loses rows that only `min(b)`
 /// needs.
@@ -110,12 +114,35 @@ impl Filters {
         Ok(opened)
     }
 
+    /// What minima and maxima are asked right now, as one expression.
+    pub(super) fn of_statistics(&self, maybe_nan: &[usize]) -> Result<Option<Filter>> {
+        asked_of_statistics(&self.open(maybe_nan)?.prune)
+    }
+
     pub(super) fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.all() {
             Some(all) => write!(f, ", predicate={all}"),
             None => Ok(()),
         }
     }
+}
+
+/// What these filters are at this moment, without the conjuncts that statistics can't answer.
+pub(super) fn asked_of_statistics(filters: &[Filter]) -> Result<Option<Filter>> {
+    let mut asked = Vec::new();
+    for filter in filters {
+        let now = snapshot_physical_expr(Arc::clone(filter))?;
+        asked.extend(
+            split_conjunction(&now)
+                .into_iter()
+                .filter(|part| {
+                    part.downcast_ref::<InListExpr>()
+                        .is_none_or(|list| list.list().len() <= LIST_ASKED_OF_STATISTICS)
+                })
+                .map(Arc::clone),
+        );
+    }
+    Ok(all_of(&asked))
 }
 
 /// Whether a dynamic filter says something by now, or still may, and says it without a large hash table.

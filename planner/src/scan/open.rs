@@ -28,7 +28,7 @@ use super::columns::{Absentees, FileColumns};
 use super::deletes::{
     DeleteReader, DeletedKeys, DeletedPositions, Sieve, Sifted, columns_to_read, without,
 };
-use super::filters::{Filters, OpenedFilters, cannot_fail};
+use super::filters::{Filters, OpenedFilters, asked_of_statistics, cannot_fail};
 use super::footers::{FileAtSites, Footer};
 use super::row_columns::{FileRows, OneFile};
 use super::source::{LakeFile, ScanPlan, all_of};
@@ -155,7 +155,7 @@ impl Partition {
             return Ok(false);
         }
         let lake = self.lake_file(file)?;
-        let Some(filter) = all_of(&self.filters.open(&lake.maybe_nan)?.prune) else {
+        let Some(filter) = self.filters.of_statistics(&lake.maybe_nan)? else {
             return Ok(false);
         };
         let table = self.parquet.table_schema().file_schema();
@@ -301,7 +301,7 @@ impl Partition {
         columns: &FileColumns,
         footer: &Footer,
     ) -> Result<Option<ParquetAccessPlan>> {
-        let Some(filter) = all_of(&filters.prune) else {
+        let Some(filter) = asked_of_statistics(&filters.prune)? else {
             return Ok(None);
         };
         let schema = columns.file_schema();

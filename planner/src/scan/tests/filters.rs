@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, in_list, lit};
+use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion_datasource::source::DataSourceExec;
 use landfast_catalog::DataFile;
 
 use super::lake::*;
+use crate::scan::filters::asked_of_statistics;
 
 fn file(name: &str) -> String {
     format!("{ROOT}/data/{name}.parquet")
@@ -234,4 +239,28 @@ async fn aggregates_tighten_no_scan_because_one_without_a_bound_would_lose_rows(
     assert!(!text.contains("DynamicFilter"), "{text}");
     let text = shown("SELECT n FROM t ORDER BY n LIMIT 1").await;
     assert!(text.contains("DynamicFilter"), "{text}");
+}
+
+#[test]
+fn a_long_list_is_not_asked_of_statistics_but_the_bounds_beside_it_are() {
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
+    let n = || Arc::new(Column::new("n", 0)) as Arc<dyn PhysicalExpr>;
+    let at_least = |value: i64| -> Arc<dyn PhysicalExpr> {
+        Arc::new(BinaryExpr::new(n(), Operator::GtEq, lit(value)))
+    };
+    let list = |values: i64| in_list(n(), (0..values).map(lit).collect(), &false, &schema).unwrap();
+    let asked = |filters: &[Arc<dyn PhysicalExpr>]| {
+        let asked = asked_of_statistics(filters).unwrap();
+        asked.map(|filter| split_conjunction(&filter).len())
+    };
+    assert_eq!(asked(&[]), None);
+    assert_eq!(asked(&[list(20)]), Some(1));
+    assert_eq!(
+        asked(&[list(21)]),
+        None,
+        "statistics can't say anything of it"
+    );
+    let both: Arc<dyn PhysicalExpr> =
+        Arc::new(BinaryExpr::new(at_least(3), Operator::And, list(21)));
+    assert_eq!(asked(&[both, at_least(5)]), Some(2), "the two bounds");
 }
