@@ -17,7 +17,7 @@ from harness.lake import local
 from harness.engines import Engine, EngineError
 from harness.measure import query_texts, warm
 from run import numbers
-from sections import deletes, planning, small_files, selective, text, tpch
+from sections import deletes, metadata, planning, small_files, selective, text, tpch
 
 
 class Answers(unittest.TestCase):
@@ -211,6 +211,18 @@ class Report(unittest.TestCase):
 
     def test_a_dev_build_says_that_its_figures_mean_nothing(self):
         self.assertIn("figures mean nothing", tpch.render(self.RESULT | {"build": "dev"}))
+
+    def test_a_listing_that_misses_its_aim_says_so(self):
+        listed = {name: [20.0] for name in metadata.LISTINGS}
+        result = self.RESULT | {"tables": 10_000, "columns": 20, "cold_ms": listed, "warm_ms": listed, "rows": dict.fromkeys(listed, 1), "resident_bytes": 2**20}
+        self.assertNotIn("Missed", metadata.render(result))
+        slow = listed | {"information_schema.columns": [1001.0]}
+        self.assertIn("Missed: information_schema.columns", metadata.render(result | {"warm_ms": slow}))
+
+    def test_a_table_of_the_listings_has_every_column_in_every_type(self):
+        fields = metadata.document("file:///lake/t", 3)["schemas"][0]["fields"]
+        self.assertEqual(len(fields), metadata.COLUMNS)
+        self.assertEqual({field["type"] for field in fields}, set(metadata.TYPES))
 
     def test_only_what_stands_between_the_markers_changes(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -343,6 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn thousands_of_tables_come_in_parts_and_the_named_one_in_the_first() {
+        let all: Found = (0..1_000)
+            .map(|at| (entry("s", &format!("t_{at:04}")), None))
+            .collect();
+        let command = CommandGetTables {
+            table_name_filter_pattern: Some("t_0999".into()),
+            ..CommandGetTables::default()
+        };
+        let parts = parts(&command, all.clone());
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 1_000);
+        assert!(parts.len() > 1 && parts.iter().all(|part| part.len() <= PART_TABLES));
+        assert_eq!(names(&command, &parts[0])[0], "t_0999");
+        let none = super::parts(&command, Vec::new());
+        assert_eq!(none.len(), 1, "no table is a part without rows");
+    }
+
+    #[test]
     fn schemas_come_with_the_protocols_metadata_and_only_when_asked_for() {
         let schema = Arc::new(Schema::new(vec![
             Field::new("t", DataType::Utf8View, true)

@@ -209,3 +209,22 @@ async fn errors_name_the_query_and_keep_their_code() {
     let denied = client.update("CREATE SCHEMA lake.s").await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_handle_that_nobody_used_for_long_has_expired_and_says_so() {
+    let service = service(Limits {
+        prepared_idle: Duration::ZERO,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.robot();
+    let handle = client.prepare("SELECT 1").await.unwrap();
+    let handle = handle.prepared_statement_handle;
+    let refused = client.info_response(&prepared(&handle)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert!(
+        refused.message().contains("prepare it again"),
+        "{}",
+        refused.message()
+    );
+}
