@@ -71,7 +71,7 @@ public final class Jdbc {
       }
     }
 
-    String settings = url + "&landfast.freshness=strong&landfast.placement=origin&catalog=plant&schema=tpch";
+    String settings = url + "&landfast.freshness=strong&landfast.placement=origin&landfast.catalog=plant&schema=tpch";
     try (Connection connection = DriverManager.getConnection(settings, properties);
         Statement statement = connection.createStatement()) {
       say("url freshness", only(statement, "show landfast.freshness"));
