@@ -1,4 +1,4 @@
-//! What the tests need that Cargo does not bring: Python wheels, Java class paths, Azurite.
+//! What the tests need that Cargo does not bring: Python wheels, Java class paths, Azurite, Arrow's integration client.
 //!
 //! Fetched once, at pinned versions, into `landfast-parts/<hash of the pins>/` in the target directory, under a file
 //! lock, so that test binaries that run side by side fetch nothing twice.
@@ -15,6 +15,10 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 const CLASS_PATHS: &str = include_str!("../java-class-paths.txt");
 /// The version of npm's `azurite`.
 const AZURITE: &str = "3.37.0";
+/// The module of Arrow's own integration client for Flight.
+const ARROW_CLIENT: &str = "github.com/apache/arrow-go/v18/arrow/internal/flight_integration/cmd/arrow-flight-integration-client";
+/// Its version.
+const ARROW_CLIENT_VERSION: &str = "v18.8.0";
 
 /// Everything fetched, and where.
 #[derive(Debug)]
@@ -290,6 +294,30 @@ fn fetch_azurite(dir: &Path) -> Result<()> {
     .arg(dir);
     npm.arg(format!("azurite@{AZURITE}"));
     run(&mut npm, "install Azurite with npm")
+}
+
+/// Arrow's own integration client for Flight, where there is Go to build it.
+///
+/// # Errors
+/// When it can't be built.
+pub fn arrow_flight_client() -> Result<Option<PathBuf>> {
+    if !on_path("go") {
+        return Ok(None);
+    }
+    let root = target_dir()?.join("landfast-parts");
+    let home = root.join(format!("arrow-go-{ARROW_CLIENT_VERSION}"));
+    fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+    let _lock = lock(&root)?;
+    let what = "Arrow's integration client (up to two minutes)";
+    once(&home, "bin", what, |bin| {
+        let mut go = Command::new("go");
+        go.arg("install")
+            .arg(format!("{ARROW_CLIENT}@{ARROW_CLIENT_VERSION}"))
+            .env("GOBIN", bin)
+            .current_dir(&home);
+        run(&mut go, "build Arrow's integration client with go")
+    })?;
+    Ok(Some(home.join("bin/arrow-flight-integration-client")))
 }
 
 fn find_java() -> Result<PathBuf> {

@@ -19,7 +19,7 @@ use super::caller::{Caller, write_header};
 use super::dispatch::messages::CreatePreparedStatementResult;
 use super::dispatch::{
     ActionKind, Answer, Backend, FlightStream, HandshakeRequests, HandshakeStream, InfoStream, Put,
-    Refusal,
+    Refusal, listing_schema,
 };
 use super::fault::Fault;
 use super::statement::ipc_schema;
@@ -157,7 +157,7 @@ impl Backend for Arc<Core> {
         command: Command,
         descriptor: FlightDescriptor,
     ) -> Answer<FlightInfo> {
-        let schema = catalog::schema(&command).map_err(|fault| caller.refuse(&fault, None))?;
+        let schema = listing_schema(&command).map_err(|refusal| self.refuse(&caller, refusal))?;
         let endpoint = self.endpoint(descriptor.cmd.clone());
         let info = FlightInfo::new()
             .with_descriptor(descriptor)
@@ -168,9 +168,9 @@ impl Backend for Arc<Core> {
     }
 
     async fn listing_schema(&self, caller: Caller, command: Command) -> Answer<SchemaResult> {
-        catalog::schema(&command)
+        listing_schema(&command)
             .map(|schema| tell(&caller, &schema))
-            .map_err(|fault| caller.refuse(&fault, None))
+            .map_err(|refusal| self.refuse(&caller, refusal))
     }
 
     async fn listing_get(&self, caller: Caller, command: Command) -> Answer<FlightStream> {

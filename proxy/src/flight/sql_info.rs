@@ -14,6 +14,7 @@ use arrow_flight::sql::{
 };
 use datafusion::logical_expr::ScalarUDF;
 
+use super::dispatch::sql_info_batch;
 use super::fault::Fault;
 use crate::limits::Limits;
 
@@ -54,7 +55,8 @@ impl ServerInfo {
 
     /// The asked-for codes, or all; a code nobody knows has no row.
     pub(super) fn batch(&self, codes: Vec<u32>) -> Result<RecordBatch, Fault> {
-        self.data.record_batch(codes).map_err(Fault::internal)
+        let built = self.data.record_batch(codes).map_err(Fault::internal)?;
+        sql_info_batch(&built).map_err(Fault::internal)
     }
 }
 

@@ -1,44 +1,13 @@
-//! Keys: the shapes of the four key commands, and identifier fields as primary keys. Iceberg knows no foreign keys.
+//! Keys: identifier fields as primary keys. Iceberg knows no foreign keys.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use iceberg::spec::Schema as TableSchema;
 use landfast_catalog::TableName;
 
+use crate::flight::dispatch::PRIMARY_KEYS;
 use crate::flight::fault::Fault;
-
-/// The shape of GetPrimaryKeys.
-pub(super) static PRIMARY_KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new("catalog_name", DataType::Utf8, true),
-        Field::new("db_schema_name", DataType::Utf8, true),
-        Field::new("table_name", DataType::Utf8, false),
-        Field::new("column_name", DataType::Utf8, false),
-        Field::new("key_name", DataType::Utf8, true),
-        Field::new("key_sequence", DataType::Int32, false),
-    ]))
-});
-
-/// The shape of GetExportedKeys, GetImportedKeys and GetCrossReference.
-pub(super) static FOREIGN_KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new("pk_catalog_name", DataType::Utf8, true),
-        Field::new("pk_db_schema_name", DataType::Utf8, true),
-        Field::new("pk_table_name", DataType::Utf8, false),
-        Field::new("pk_column_name", DataType::Utf8, false),
-        Field::new("fk_catalog_name", DataType::Utf8, true),
-        Field::new("fk_db_schema_name", DataType::Utf8, true),
-        Field::new("fk_table_name", DataType::Utf8, false),
-        Field::new("fk_column_name", DataType::Utf8, false),
-        Field::new("key_sequence", DataType::Int32, false),
-        Field::new("fk_key_name", DataType::Utf8, true),
-        Field::new("pk_key_name", DataType::Utf8, true),
-        Field::new("update_rule", DataType::UInt8, false),
-        Field::new("delete_rule", DataType::UInt8, false),
-    ]))
-});
 
 /// The identifier fields of a table's schema, in the order of its columns: `(name, number from one)`.
 pub(super) fn identifier_columns(schema: &TableSchema) -> Vec<(String, i32)> {
@@ -76,10 +45,10 @@ pub(super) fn primary_keys(keys: &[(TableName, Vec<(String, i32)>)]) -> Result<R
         Arc::new(StringArray::from_iter_values(
             rows.iter().map(|(_, column, _)| *column),
         )),
-        Arc::new(StringArray::new_null(rows.len())),
         Arc::new(Int32Array::from_iter_values(
             rows.iter().map(|(_, _, number)| *number),
         )),
+        Arc::new(StringArray::new_null(rows.len())),
     ];
     RecordBatch::try_new(PRIMARY_KEYS.clone(), columns).map_err(Fault::internal)
 }

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use arrow_flight::sql::metadata::SqlInfoDataBuilder;
+use arrow::datatypes::Schema;
 use arrow_flight::sql::{
     Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTableTypes,
     CommandGetTables,
@@ -20,7 +19,7 @@ use landfast_sites::ReadLog;
 
 use super::Core;
 use super::caller::Caller;
-use super::dispatch::{FlightStream, short_name};
+use super::dispatch::{FOREIGN_KEYS, FlightStream, not_a_listing};
 use super::fault::Fault;
 use super::stream::{messages_of, whole};
 use super::xdbc::type_info;
@@ -33,23 +32,6 @@ const PARTS_AT_ONCE: usize = 4;
 const LOOKED_UP_AT_ONCE: usize = 16;
 /// How old the pointer to a table may be when its keys are told.
 const POINTER_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// The shape of a catalog command's result.
-pub(super) fn schema(command: &Command) -> Result<SchemaRef, Fault> {
-    Ok(match command {
-        Command::CommandGetCatalogs(command) => command.into_builder().schema(),
-        Command::CommandGetDbSchemas(command) => command.clone().into_builder().schema(),
-        Command::CommandGetTables(command) => command.clone().into_builder().schema(),
-        Command::CommandGetTableTypes(command) => command.into_builder().schema(),
-        Command::CommandGetSqlInfo(_) => Arc::new(SqlInfoDataBuilder::schema().clone()),
-        Command::CommandGetXdbcTypeInfo(_) => type_info(None)?.schema(),
-        Command::CommandGetPrimaryKeys(_) => keys::PRIMARY_KEYS.clone(),
-        Command::CommandGetExportedKeys(_)
-        | Command::CommandGetImportedKeys(_)
-        | Command::CommandGetCrossReference(_) => keys::FOREIGN_KEYS.clone(),
-        other => return Err(not_a_flight(other)),
-    })
-}
 
 /// The result of a catalog command.
 pub(super) async fn result(
@@ -77,18 +59,9 @@ async fn batch(core: &Core, caller: &Caller, command: Command) -> Result<RecordB
         Command::CommandGetPrimaryKeys(command) => primary_keys(core, command).await,
         Command::CommandGetExportedKeys(_)
         | Command::CommandGetImportedKeys(_)
-        | Command::CommandGetCrossReference(_) => {
-            Ok(RecordBatch::new_empty(keys::FOREIGN_KEYS.clone()))
-        }
-        other => Err(not_a_flight(&other)),
+        | Command::CommandGetCrossReference(_) => Ok(RecordBatch::new_empty(FOREIGN_KEYS.clone())),
+        other => Err(not_a_listing(&other).into()),
     }
-}
-
-fn not_a_flight(command: &Command) -> Fault {
-    Fault::malformed(format!(
-        "{} is not fetched as a flight",
-        short_name(command.type_url())
-    ))
 }
 
 fn catalogs(core: &Core) -> Result<RecordBatch, Fault> {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::refusal::Refusal;
+use super::shapes::not_a_listing;
 
 /// What every message of Flight SQL is named under.
 const PACKAGE: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
@@ -102,7 +103,7 @@ fn command(bytes: &Bytes) -> Result<Option<Command>, Refusal> {
     }
 }
 
-/// Lets the listing commands through.
+/// Lets the commands through that list what there is.
 fn listing(command: Command) -> Result<Command, Refusal> {
     match command {
         Command::CommandGetCatalogs(_)
@@ -115,15 +116,12 @@ fn listing(command: Command) -> Result<Command, Refusal> {
         | Command::CommandGetCrossReference(_)
         | Command::CommandGetXdbcTypeInfo(_)
         | Command::CommandGetSqlInfo(_) => Ok(command),
-        other => Err(Refusal::malformed(format!(
-            "{} is not fetched as a flight",
-            short_name(other.type_url())
-        ))),
+        other => Err(not_a_listing(&other)),
     }
 }
 
 /// A message's name without the address in front of it.
-pub(in crate::flight) fn short_name(type_url: &str) -> &str {
+pub(super) fn short_name(type_url: &str) -> &str {
     type_url.rsplit(['/', '.']).next().unwrap_or(type_url)
 }
 

@@ -16,12 +16,14 @@ pub mod messages;
 mod put;
 mod refusal;
 mod service;
+mod shapes;
 
 pub use action::ActionKind;
 pub use backend::Backend;
-pub(super) use command::short_name;
 pub use put::Put;
 pub use refusal::Refusal;
+pub(super) use shapes::{FOREIGN_KEYS, PRIMARY_KEYS, not_a_listing};
+pub use shapes::{listing_schema, sql_info_batch};
 
 use arrow_flight::{FlightData, FlightInfo, HandshakeRequest, HandshakeResponse, PutResult};
 use futures::stream::BoxStream;
