@@ -330,10 +330,9 @@ impl Backend for Canned {
             // `flight_sql` asks for two codes and reads the schema alone; the values are `flight_sql:extension`'s.
             Command::CommandGetSqlInfo(command) if command.info.len() != 2 => {
                 let infos = sql_infos().build();
-                let batch = infos
-                    .and_then(|infos| infos.record_batch(command.info))
-                    .map_err(|error| Status::internal(error.to_string()))
-                    .map(|built| sql_info_batch(&built))?;
+                let built = infos.and_then(|infos| infos.record_batch(command.info));
+                let built = built.map_err(|error| Status::internal(error.to_string()))?;
+                let batch = sql_info_batch(&built);
                 let batch = batch.map_err(|error| Status::internal(error.to_string()))?;
                 Ok(Response::new(flow(schema, vec![batch])))
             }
