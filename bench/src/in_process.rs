@@ -50,6 +50,7 @@ impl InProcess {
                 settings: &self.settings,
                 asker: &self.asker,
                 pins: &[],
+                now_unix_ns: None,
                 query_id: "bench",
             })
             .await?;

@@ -133,6 +133,8 @@ pub struct PlanRequest<'a> {
     pub asker: &'a Asker,
     /// Snapshots to read instead of the newest, from [`PlannedQuery::pins`]; empty means to resolve now.
     pub pins: &'a [Pin],
+    /// What `now()` gives, in nanoseconds since 1970, from [`PlannedQuery::now_unix_ns`]; none means the present.
+    pub now_unix_ns: Option<i64>,
     /// The query's id, for logs.
     pub query_id: &'a str,
 }
@@ -351,6 +353,7 @@ impl Engine {
             CommandKind::Set { key, value } => self.set(key, value, settings),
             CommandKind::Reset { key } => self.reset(key.as_deref(), settings),
             CommandKind::Use { name } => self.use_name(name, settings).await,
+            CommandKind::CancelQuery { query } => self.cancel_query(query, &arguments, asker).await,
             kind => self.change_catalog(kind, &arguments, settings).await,
         }
     }

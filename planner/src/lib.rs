@@ -30,7 +30,8 @@ pub use engine::{
     TableEntry, TableKind, TableReceipt, sql_type_name,
 };
 pub use error::{ErrorKind, PlannerError, Position};
-pub use settings::{KeyError, SessionSettings, SettingValue};
+pub use scan::{Division, DivisionLimits};
+pub use settings::{Compression, KeyError, SessionSettings, SettingValue, WireTypes};
 pub use sql::{Command, QueryStatement, Statement};
 
 /// What planning and running statements gives.

@@ -4,6 +4,7 @@
 //! knows is an error that lists the nearest keys; nothing is ever lost silently.
 
 mod value;
+mod wire;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::sql::version::Version;
 use crate::{PlannerError, Result};
 
 pub use value::{KeyError, SettingValue};
+pub use wire::{Compression, WireTypes};
 
 /// The age that `bounded` freshness allows at most: a pointer older than a day is never "fresh enough".
 const BOUND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,26 +34,30 @@ enum Key {
     TargetPartitions,
     AsOf,
     Catalog,
+    Compression,
     Freshness,
     MaxEgressUsd,
     Placement,
     Schema,
     StaleReads,
     TimeZone,
+    WireTypes,
 }
 
-const KEYS: [Key; 11] = [
+const KEYS: [Key; 13] = [
     Key::BatchSize,
     Key::PreferHashJoin,
     Key::TargetPartitions,
     Key::AsOf,
     Key::Catalog,
+    Key::Compression,
     Key::Freshness,
     Key::MaxEgressUsd,
     Key::Placement,
     Key::Schema,
     Key::StaleReads,
     Key::TimeZone,
+    Key::WireTypes,
 ];
 
 impl Key {
@@ -62,12 +68,14 @@ impl Key {
             Self::TargetPartitions => "datafusion.execution.target_partitions",
             Self::AsOf => "landfast.as_of",
             Self::Catalog => "landfast.catalog",
+            Self::Compression => "landfast.compression",
             Self::Freshness => "landfast.freshness",
             Self::MaxEgressUsd => "landfast.max_egress_usd",
             Self::Placement => "landfast.placement",
             Self::Schema => "landfast.schema",
             Self::StaleReads => "landfast.stale_reads",
             Self::TimeZone => "landfast.time_zone",
+            Self::WireTypes => "landfast.wire_types",
         }
     }
 
@@ -80,6 +88,9 @@ impl Key {
                 "'current', 'timestamp 2026-01-31 12:00:00' or 'ref audit': the version of tables that have no AS OF"
             }
             Self::Catalog => "the catalog of names that have none",
+            Self::Compression => {
+                "'none', 'lz4' or 'zstd': how the batches of results are compressed, for drivers that can read it"
+            }
             Self::Freshness => {
                 "'strong', or 'bounded 60s': how old the catalog's word on a table may be"
             }
@@ -94,6 +105,9 @@ impl Key {
                 "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled"
             }
             Self::TimeZone => "the zone that timestamps without one are read and shown in",
+            Self::WireTypes => {
+                "'compatible' with every driver, or 'native': views and dictionaries as the engine makes them"
+            }
         }
     }
 
@@ -113,6 +127,8 @@ impl Key {
             "max_egress_usd" => "landfast.max_egress_usd",
             "placement" => "landfast.placement",
             "stale_reads" => "landfast.stale_reads",
+            "compression" => "landfast.compression",
+            "wire_types" => "landfast.wire_types",
             other => other,
         };
         KEYS.into_iter()
@@ -150,6 +166,10 @@ pub struct SessionSettings {
     pub placement: PlacementMode,
     /// The zone of timestamps without one, as IANA name or offset.
     pub time_zone: String,
+    /// Which Arrow types results have when they are sent.
+    pub wire_types: WireTypes,
+    /// How results are compressed when they are sent.
+    pub compression: Compression,
     /// How many partitions a plan runs in; none means the engine's default.
     pub target_partitions: Option<usize>,
     /// Rows per batch inside the engine; none means the engine's default.
@@ -169,6 +189,8 @@ impl Default for SessionSettings {
             max_egress_usd: None,
             placement: PlacementMode::Nearest,
             time_zone: "UTC".to_string(),
+            wire_types: WireTypes::default(),
+            compression: Compression::default(),
             target_partitions: None,
             batch_size: None,
             prefer_hash_join: true,
@@ -219,6 +241,8 @@ impl SessionSettings {
                 self.placement = parse_placement(value)?;
             }
             Key::TimeZone => self.time_zone = parse_time_zone(value)?,
+            Key::WireTypes => self.wire_types = one_of(key, value, &WireTypes::ALL)?,
+            Key::Compression => self.compression = one_of(key, value, &Compression::ALL)?,
             Key::TargetPartitions => {
                 self.target_partitions = optional(value)
                     .map(|text| number(key, text, 1, TARGET_PARTITIONS_MAX))
@@ -351,6 +375,8 @@ impl SessionSettings {
                 .map_or_else(|| UNLIMITED.to_string(), |usd| usd.to_string()),
             Key::Placement => self.placement.to_string(),
             Key::TimeZone => self.time_zone.clone(),
+            Key::WireTypes => self.wire_types.as_str().to_string(),
+            Key::Compression => self.compression.as_str().to_string(),
             Key::TargetPartitions => self
                 .target_partitions
                 .map(|n| n.to_string())

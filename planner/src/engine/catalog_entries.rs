@@ -10,7 +10,7 @@ use super::conform::statement_schema;
 use super::tables::{Resolved, ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
 use super::views::Within;
 use super::{Engine, information_schema};
-use crate::settings::SessionSettings;
+use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::NamedTable;
 use crate::{Asker, Result};
 
@@ -145,7 +145,12 @@ impl Engine {
     ) -> Vec<(TableEntry, Option<SchemaRef>)> {
         let found = self.columns_of(tables, &ReadLog::new()).await.into_iter();
         found
-            .map(|(entry, schema)| (entry, schema.map(|schema| statement_schema(&schema))))
+            .map(|(entry, schema)| {
+                (
+                    entry,
+                    schema.map(|schema| statement_schema(&schema, WireTypes::Compatible)),
+                )
+            })
             .collect()
     }
 

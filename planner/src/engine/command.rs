@@ -33,7 +33,9 @@ pub struct CommandOutcome {
 
 /// Whether this asker may run this command.
 pub(super) fn check_role(command: &Command, asker: &Asker) -> Result<()> {
-    if command.changes_settings() || asker.role >= Role::Engineer {
+    // Whose queries somebody may cancel is decided where the queries are known.
+    let own = matches!(command.kind, CommandKind::CancelQuery { .. });
+    if own || command.changes_settings() || asker.role >= Role::Engineer {
         return Ok(());
     }
     Err(PlannerError::denied(format!(
@@ -152,6 +154,23 @@ impl Engine {
         })
     }
 
+    /// `CALL landfast.cancel`: one query affected, or none where it was cancelled before.
+    pub(super) async fn cancel_query(
+        &self,
+        query: &Argument,
+        arguments: &[String],
+        asker: &Asker,
+    ) -> Result<CommandOutcome> {
+        let Some(system) = self.system_tables() else {
+            return Err(PlannerError::unsupported("no queries are known here"));
+        };
+        let cancelled = system.cancel(text(query, arguments)?, asker).await?;
+        Ok(CommandOutcome {
+            affected: Some(i64::from(cancelled)),
+            ..CommandOutcome::default()
+        })
+    }
+
     /// CALL, CREATE and DROP. What they changed is seen by this process's next query.
     pub(super) async fn change_catalog(
         &self,
@@ -194,8 +213,11 @@ impl Engine {
                 self.names.forget(&catalog);
                 unless(*or_ignore, CatalogErrorKind::NotFound, done)?;
             }
-            CommandKind::Set { .. } | CommandKind::Reset { .. } | CommandKind::Use { .. } => {
-                return Err(PlannerError::internal("a setting is no catalog's business"));
+            CommandKind::Set { .. }
+            | CommandKind::Reset { .. }
+            | CommandKind::Use { .. }
+            | CommandKind::CancelQuery { .. } => {
+                return Err(PlannerError::internal("this is no catalog's business"));
             }
         }
         Ok(CommandOutcome::default())

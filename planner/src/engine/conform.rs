@@ -9,17 +9,19 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
+use crate::settings::WireTypes;
 use crate::{PlannerError, Result};
 
-/// The schema that a statement has on every path: no metadata, dictionaries as their values.
-pub(super) fn statement_schema(schema: &Schema) -> SchemaRef {
+/// The schema that a statement has on every path: no metadata; and unless native types are asked for, dictionaries as
+/// their values.
+pub(super) fn statement_schema(schema: &Schema, types: WireTypes) -> SchemaRef {
     let fields: Vec<Field> = schema
         .fields()
         .iter()
         .map(|field| {
             Field::new(
                 field.name(),
-                wire_type(field.data_type()),
+                wire_type(field.data_type(), types),
                 field.is_nullable(),
             )
         })
@@ -27,18 +29,25 @@ pub(super) fn statement_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// A type without dictionaries, run-end encoding or metadata, at any depth.
-fn wire_type(of: &DataType) -> DataType {
+/// A type without metadata at any depth, and without dictionaries or run-end encoding unless they are asked for.
+fn wire_type(of: &DataType, types: WireTypes) -> DataType {
+    let native = types == WireTypes::Native;
     let field = |field: &Field| {
         Arc::new(Field::new(
             field.name(),
-            wire_type(field.data_type()),
+            wire_type(field.data_type(), types),
             field.is_nullable(),
         ))
     };
     match of {
-        DataType::Dictionary(_, value) => wire_type(value),
-        DataType::RunEndEncoded(_, value) => wire_type(value.data_type()),
+        DataType::Dictionary(keys, value) if native => {
+            DataType::Dictionary(keys.clone(), Box::new(wire_type(value, types)))
+        }
+        DataType::Dictionary(_, value) => wire_type(value, types),
+        DataType::RunEndEncoded(ends, value) if native => {
+            DataType::RunEndEncoded(field(ends), field(value))
+        }
+        DataType::RunEndEncoded(_, value) => wire_type(value.data_type(), types),
         DataType::List(item) => DataType::List(field(item)),
         DataType::LargeList(item) => DataType::LargeList(field(item)),
         DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field(item), *size),
@@ -52,7 +61,7 @@ fn wire_type(of: &DataType) -> DataType {
 
 /// A type that every driver knows, for parameters.
 pub(super) fn plain_type(of: &DataType) -> DataType {
-    match wire_type(of) {
+    match wire_type(of, WireTypes::Compatible) {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Null => DataType::Utf8,
@@ -111,7 +120,7 @@ mod tests {
             marked,
             Field::new("c", DataType::Struct(inner), true),
         ]);
-        let wire = statement_schema(&schema);
+        let wire = statement_schema(&schema, WireTypes::Compatible);
         assert_eq!(*wire.field(0), Field::new("a", DataType::Utf8, true));
         assert_eq!(*wire.field(1), Field::new("b", DataType::Int64, false));
         let inner = Fields::from(vec![Field::new("d", DataType::Utf8, true)]);

@@ -24,7 +24,7 @@ use super::parameters;
 use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
 use super::views::Within;
 use super::{Engine, session};
-use crate::settings::SessionSettings;
+use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
 use crate::{PlannerError, Result};
 
@@ -173,10 +173,11 @@ impl Engine {
             .await?;
         let providers = bound.empties();
         self.logical(
-            session::for_query(&self.template, settings),
+            session::for_query(&self.template, settings, None),
             &bound,
             providers,
             parameters,
+            settings.wire_types,
         )
     }
 
@@ -187,6 +188,7 @@ impl Engine {
         bound: &Bound,
         providers: Vec<Arc<dyn TableProvider>>,
         parameters: usize,
+        types: WireTypes,
     ) -> Result<Logical> {
         let sources = bound.references.iter().cloned();
         let sources = sources.zip(providers.into_iter().map(provider_as_source));
@@ -213,7 +215,7 @@ impl Engine {
             .analyzer()
             .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
             .map_err(placed)?;
-        let schema = statement_schema(analyzed.schema().inner());
+        let schema = statement_schema(analyzed.schema().inner(), types);
         Ok(Logical {
             state,
             plan,

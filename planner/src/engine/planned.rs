@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::Query;
 use futures::future::try_join_all;
-use futures::stream;
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use landfast_catalog::{Pin, TableSnapshot};
 use landfast_sites::{ReadLog, Sites};
@@ -22,6 +23,7 @@ use super::tables::{ResolvedSnapshots, Resolving};
 use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
 use crate::placement::PlacementPolicy;
+use crate::scan::divided::{self, Division, DivisionLimits};
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
@@ -33,6 +35,7 @@ pub struct PlannedQuery {
     log: ReadLog,
     tables: Vec<Arc<TableSnapshot>>,
     sites: Arc<Sites>,
+    now_unix_ns: Option<i64>,
     started: AtomicBool,
 }
 
@@ -45,6 +48,8 @@ pub(super) enum Rows {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
         ordered: bool,
+        /// Whether each of its rows can be made apart from all others.
+        divisible: bool,
     },
     /// EXPLAIN ANALYZE: a plan is run, and what it did is told.
     Analysis(Analysis),
@@ -83,6 +88,7 @@ impl PlannedQuery {
             log,
             tables,
             sites,
+            now_unix_ns: None,
             started: AtomicBool::new(false),
         }
     }
@@ -108,6 +114,54 @@ impl PlannedQuery {
             Rows::Ready(_) => Vec::new(),
             Rows::Plan { plan, .. } => scan_summaries(plan),
             Rows::Analysis(analysis) => scan_summaries(&analysis.plan),
+        }
+    }
+
+    /// What its `now()` gives, in nanoseconds since 1970, where it has been planned with one.
+    pub fn now_unix_ns(&self) -> Option<i64> {
+        self.now_unix_ns
+    }
+
+    /// How many partitions it was planned for; the same files are cut alike only for as many.
+    pub fn target_partitions(&self) -> Option<usize> {
+        match &self.rows {
+            Rows::Plan { context, .. } => Some(context.session_config().target_partitions()),
+            Rows::Ready(_) | Rows::Analysis(_) => None,
+        }
+    }
+
+    /// How many rows it gives, where that is known before it runs.
+    pub fn rows_exact(&self) -> Option<u64> {
+        let rows = match &self.rows {
+            Rows::Ready(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+            Rows::Plan { plan, .. } => match divided::rows(plan)? {
+                Precision::Exact(rows) => rows,
+                Precision::Inexact(_) | Precision::Absent => return None,
+            },
+            Rows::Analysis(_) => return None,
+        };
+        u64::try_from(rows).ok()
+    }
+
+    /// How its result should be divided into shares, each of which [`Self::execute_share`] gives; none where it is too
+    /// small for that, or where its rows belong together: they are ordered, joined, aggregated, limited, or chance has a
+    /// part in them.
+    pub fn division(&self, limits: &DivisionLimits) -> Option<Division> {
+        match &self.rows {
+            Rows::Plan {
+                plan,
+                divisible: true,
+                ..
+            } => {
+                let placed = scan_summaries(plan)
+                    .into_iter()
+                    .flat_map(|scan| scan.placed);
+                let bytes = placed.map(|placed| placed.bytes).sum();
+                let rows = divided::rows(plan).and_then(|rows| rows.get_value().copied());
+                let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+                divided::divide(plan, (bytes, rows.unwrap_or_default()), limits)
+            }
+            _ => None,
         }
     }
 
@@ -139,7 +193,6 @@ impl PlannedQuery {
                 "a plan runs once: plan the query again",
             ));
         }
-        let schema = Arc::clone(&self.schema);
         let stream = match &self.rows {
             Rows::Ready(batches) => stream::iter(batches.clone().into_iter().map(Ok)).boxed(),
             Rows::Plan { plan, context, .. } => {
@@ -157,12 +210,44 @@ impl PlannedQuery {
                 stream::once(told).boxed()
             }
         };
+        Ok(self.conformed(stream))
+    }
+
+    /// Runs one share of it, numbered from zero: a stream as [`Self::execute`] gives. Each share may be run as often as
+    /// its rows are wanted, beside others or not; all of them together are the result.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when it isn't divided that way, as when other files are read than then.
+    pub fn execute_share(
+        &self,
+        number: usize,
+        division: &Division,
+    ) -> Result<SendableRecordBatchStream> {
+        match &self.rows {
+            Rows::Plan {
+                plan,
+                context,
+                divisible: true,
+                ..
+            } => {
+                let share = divided::share(plan, number, division)?;
+                Ok(self.conformed(execute_stream(share, Arc::clone(context))?.boxed()))
+            }
+            _ => Err(divided::other_division()),
+        }
+    }
+
+    fn conformed(
+        &self,
+        stream: BoxStream<'static, datafusion::error::Result<RecordBatch>>,
+    ) -> SendableRecordBatchStream {
+        let schema = Arc::clone(&self.schema);
         let wanted = Arc::clone(&schema);
         let conformed = stream.and_then(move |batch| {
             let conformed = conform(&batch, &wanted).map_err(Into::into);
             futures::future::ready(conformed)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, conformed)))
+        Box::pin(RecordBatchStreamAdapter::new(schema, conformed))
     }
 }
 
@@ -174,6 +259,8 @@ pub(super) struct Physical {
     pub(super) plan: Arc<dyn ExecutionPlan>,
     pub(super) context: Arc<TaskContext>,
     pub(super) ordered: bool,
+    pub(super) divisible: bool,
+    pub(super) now_unix_ns: Option<i64>,
     pub(super) log: ReadLog,
     pub(super) tables: Vec<Arc<TableSnapshot>>,
 }
@@ -189,15 +276,18 @@ impl Engine {
         let rows = Rows::Plan {
             plan: physical.plan,
             context: physical.context,
-            ordered: physical.ordered,
+            ordered: physical.ordered && !physical.divisible,
+            divisible: physical.divisible,
         };
-        Ok(PlannedQuery::new(
+        let mut planned = PlannedQuery::new(
             physical.schema,
             rows,
             physical.log,
             physical.tables,
             Arc::clone(&self.sites),
-        ))
+        );
+        planned.now_unix_ns = physical.now_unix_ns;
+        Ok(planned)
     }
 
     /// Refuses a query whose reads are estimated to cost more than they may, before any of them. Its metadata was read.
@@ -238,7 +328,7 @@ impl Engine {
             within: Within::default(),
         };
         let bound = self.bind(query, how).await?;
-        let state = session::for_query(&self.template, request.settings);
+        let state = session::for_query(&self.template, request.settings, request.now_unix_ns);
         let started = state.execution_props().query_execution_start_time;
         let scan = Arc::new(ScanContext {
             sites: Arc::clone(&self.sites),
@@ -266,7 +356,13 @@ impl Engine {
             .collect();
         tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
         tables.dedup_by(|a, b| a.name == b.name && a.as_of == b.as_of);
-        let logical = self.logical(state, &bound, providers, request.statement.parameters)?;
+        let logical = self.logical(
+            state,
+            &bound,
+            providers,
+            request.statement.parameters,
+            request.settings.wire_types,
+        )?;
         let values = parameters::bound(request.parameters, &logical.parameters)?;
         let plan = if logical.parameters.is_empty() {
             logical.plan
@@ -274,6 +370,7 @@ impl Engine {
             logical.plan.replace_params_with_values(&values)?
         };
         let state = logical.state;
+        let one_by_one = !divided::asks_for_order_or_chance(&plan)?;
         let optimized = state.optimize(&plan)?;
         let physical = state
             .query_planner()
@@ -292,6 +389,8 @@ impl Engine {
                 String::new()
             },
             ordered: physical.properties().output_ordering().is_some(),
+            divisible: one_by_one && divided::is_divisible(&physical),
+            now_unix_ns: started.and_then(|started| started.timestamp_nanos_opt()),
             plan: physical,
             context: state.task_ctx(),
             log,

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use chrono::DateTime;
 use datafusion::common::config::{ConfigNonZeroUsize, Dialect};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -91,8 +92,12 @@ pub(super) fn default_partitions() -> usize {
     2 * std::thread::available_parallelism().map_or(4, NonZeroUsize::get)
 }
 
-/// A state for one query under these settings.
-pub(super) fn for_query(template: &SessionState, settings: &SessionSettings) -> SessionState {
+/// A state for one query under these settings. Its `now()` is the present, or else `now_unix_ns`.
+pub(super) fn for_query(
+    template: &SessionState,
+    settings: &SessionSettings,
+    now_unix_ns: Option<i64>,
+) -> SessionState {
     let mut state = template.clone();
     let options = state.config_mut().options_mut();
     options.execution.time_zone = Some(settings.time_zone.clone());
@@ -105,5 +110,9 @@ pub(super) fn for_query(template: &SessionState, settings: &SessionSettings) -> 
     }
     // Functions such as now() have one answer in a query, and a fresh one in the next.
     state.mark_start_execution();
+    if let Some(now) = now_unix_ns {
+        state.execution_props_mut().query_execution_start_time =
+            Some(DateTime::from_timestamp_nanos(now));
+    }
     state
 }

@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use super::names_wanted::{NameColumns, NamesWanted};
-use crate::{Asker, Result};
+use crate::{Asker, PlannerError, Result};
 
 /// The tables of `landfast.system`, which whoever runs the engine provides.
 #[async_trait]
@@ -26,4 +26,14 @@ pub trait SystemTables: Send + Sync {
         asker: &Asker,
         wanted: &NamesWanted,
     ) -> Result<Vec<RecordBatch>>;
+
+    /// Cancels a query by its id, and says whether it was this call that did. Whoever may not see the query is told that
+    /// there is none.
+    async fn cancel(&self, query: &str, asker: &Asker) -> Result<bool> {
+        let _ = asker;
+        Err(PlannerError::not_found(
+            format!("there is no query {query:?}"),
+            Vec::new(),
+        ))
+    }
 }

@@ -20,6 +20,7 @@ use landfast_catalog::{CatalogName, SchemaName, TableName, View, ViewRepresentat
 use super::logical::Bound;
 use super::tables::{Resolved, Resolving, Source};
 use super::{Engine, session};
+use crate::settings::WireTypes;
 use crate::sql::Statement;
 use crate::sql::foreign;
 use crate::sql::statement::QueryKind;
@@ -131,7 +132,7 @@ impl Engine {
                 view.unreadable[0].name, view.unreadable[0].type_name
             )));
         }
-        let state = session::for_query(&self.template, how.settings);
+        let state = session::for_query(&self.template, how.settings, None);
         let plan = self.view_plan(&query, query.bound.empties(), &state)?;
         Ok(Resolved {
             name: name.clone(),
@@ -182,7 +183,13 @@ impl Engine {
         providers: Vec<Arc<dyn TableProvider>>,
         state: &SessionState,
     ) -> Result<LogicalPlan> {
-        let logical = self.logical(state.clone(), &view.bound, providers, 0)?;
+        let logical = self.logical(
+            state.clone(),
+            &view.bound,
+            providers,
+            0,
+            WireTypes::Compatible,
+        )?;
         let analyzed = logical.state.analyzer().execute_and_check(
             logical.plan,
             logical.state.config_options(),

@@ -12,6 +12,7 @@ mod columns;
 mod defaults;
 mod deletes;
 mod distinct_counts;
+pub(crate) mod divided;
 mod files;
 mod filters;
 mod footers;
@@ -44,6 +45,7 @@ use crate::placement::PlacementPolicy;
 pub use deletes::{
     DeleteCache, DeleteSource, KeyColumn, KeyDeletes, KeySetId, LakeDeletes, VectorBlob,
 };
+pub use divided::{Division, DivisionLimits};
 pub(crate) use filters::keep_sound_dynamic_filters;
 pub use footers::FooterCache;
 pub use metadata_columns::{

@@ -136,7 +136,7 @@ pub fn scan_summaries(plan: &Arc<dyn ExecutionPlan>) -> Vec<ScanSummary> {
 }
 
 fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<ScanSummary>) {
-    if let Some(source) = lake_source(plan) {
+    if let Some((_, source)) = lake_scan(plan) {
         found.push(source.summary().clone());
     }
     for child in plan.children() {
@@ -144,10 +144,14 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<ScanSummary>) {
     }
 }
 
-fn lake_source(plan: &Arc<dyn ExecutionPlan>) -> Option<&LakeParquetSource> {
+/// The scan of a table of the lake that a plan is, if it is one.
+pub(super) fn lake_scan(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<(&FileScanConfig, &LakeParquetSource)> {
     let config = plan
         .downcast_ref::<DataSourceExec>()?
         .data_source()
         .downcast_ref::<FileScanConfig>()?;
-    config.file_source().downcast_ref::<LakeParquetSource>()
+    let source = config.file_source().downcast_ref::<LakeParquetSource>()?;
+    Some((config, source))
 }

@@ -333,11 +333,15 @@ fn call(function: Function) -> Result<CommandKind> {
         ("landfast.unregister_table", 1) => arguments
             .next()
             .map(|table| CommandKind::UnregisterTable { table }),
-        ("landfast.register_table" | "landfast.unregister_table", _) => None,
+        ("landfast.cancel", 1) => arguments
+            .next()
+            .map(|query| CommandKind::CancelQuery { query }),
+        ("landfast.register_table" | "landfast.unregister_table" | "landfast.cancel", _) => None,
         _ => {
             return Err(PlannerError::not_found(
                 format!("there is no procedure {name}"),
                 vec![
+                    "landfast.cancel".to_string(),
                     "landfast.register_table".to_string(),
                     "landfast.unregister_table".to_string(),
                 ],
@@ -347,8 +351,8 @@ fn call(function: Function) -> Result<CommandKind> {
     };
     kind.ok_or_else(|| {
         PlannerError::invalid(
-            "write CALL landfast.register_table('catalog.schema.table', 'metadata.json URI') or \
-             CALL landfast.unregister_table('catalog.schema.table')",
+            "write CALL landfast.register_table('catalog.schema.table', 'metadata.json URI'), \
+             CALL landfast.unregister_table('catalog.schema.table') or CALL landfast.cancel('query id')",
         )
         .at(at)
     })

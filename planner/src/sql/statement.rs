@@ -77,6 +77,7 @@ impl Command {
             CommandKind::Use { .. } => "USE",
             CommandKind::RegisterTable { .. } => "CALL landfast.register_table",
             CommandKind::UnregisterTable { .. } => "CALL landfast.unregister_table",
+            CommandKind::CancelQuery { .. } => "CALL landfast.cancel",
             CommandKind::CreateSchema { .. } => "CREATE SCHEMA",
             CommandKind::DropSchema { .. } => "DROP SCHEMA",
             CommandKind::DropTable { .. } => "DROP TABLE",
@@ -166,6 +167,8 @@ pub(crate) enum CommandKind {
     RegisterTable { table: Argument, metadata: Argument },
     /// A table's entry leaves its catalog.
     UnregisterTable { table: Argument },
+    /// A running query ends.
+    CancelQuery { query: Argument },
     /// A schema is made.
     CreateSchema { name: ObjectName, or_keep: bool },
     /// An empty schema goes.

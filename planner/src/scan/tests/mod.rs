@@ -5,6 +5,7 @@ mod defaults;
 mod delete_files;
 mod deletes;
 mod distinct_counts;
+mod divided;
 mod filters;
 mod foreign;
 mod keys;
