@@ -250,17 +250,27 @@ impl Client {
         impl futures::Stream<Item = Result<RecordBatch, ClientError>> + Unpin + use<>,
         ClientError,
     > {
-        let mut parts = Vec::with_capacity(execution.tickets.len());
-        for ticket in &execution.tickets {
-            let request = self.request(ticket.clone())?;
-            let response = self.inner.do_get(request).await?;
-            self.keep_cookies(response.metadata());
-            let messages = response.into_inner().map_err(FlightError::from);
-            parts.push(FlightRecordBatchStream::new_from_flight_data(messages));
-        }
-        Ok(futures::stream::iter(parts)
-            .flatten()
-            .map_err(ClientError::from))
+        let requests = execution.tickets.iter();
+        let requests = requests.map(|ticket| self.request(ticket.clone()));
+        let mut requests = requests.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = match requests.next() {
+            Some(request) => {
+                let response = self.inner.do_get(request).await?;
+                self.keep_cookies(response.metadata());
+                Some(Ok::<_, ClientError>(batches(response)))
+            }
+            None => None,
+        };
+        // One after the other: what several streams of a connection hold unread, none of them can use.
+        let inner = self.inner.clone();
+        let others = futures::stream::iter(requests).then(move |request| {
+            let mut inner = inner.clone();
+            async move { Ok(batches(inner.do_get(request).await?)) }
+        });
+        Ok(futures::stream::iter(first)
+            .chain(others)
+            .try_flatten()
+            .boxed())
     }
 
     /// Sends one statement and gathers all its rows; for statements that give few.
@@ -303,6 +313,13 @@ impl Client {
             }
         }
     }
+}
+
+fn batches(
+    response: tonic::Response<tonic::Streaming<arrow_flight::FlightData>>,
+) -> impl futures::Stream<Item = Result<RecordBatch, ClientError>> + use<> {
+    let messages = response.into_inner().map_err(FlightError::from);
+    FlightRecordBatchStream::new_from_flight_data(messages).map_err(ClientError::from)
 }
 
 fn header(text: &str) -> Result<MetadataValue<Ascii>, ClientError> {

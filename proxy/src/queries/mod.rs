@@ -3,6 +3,7 @@
 //! A statement is a [`Query`] from its first word to its last row. Whoever holds it moves it on; dropping it before it
 //! ended records that it was cancelled, so nothing can end unrecorded.
 
+mod cancel;
 mod record;
 
 use std::collections::{HashMap, VecDeque};
@@ -11,19 +12,35 @@ use std::time::{Duration, Instant, SystemTime};
 
 use landfast_sites::{ReadLog, Sites};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
+pub use cancel::{Canceller, Cancelling};
 pub use record::{QueryError, QueryId, QueryKind, QueryRecord, QuerySnapshot, QueryState};
 
 use crate::auth::Principal;
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 
-/// Each query is in exactly one of the two.
+/// Each query is in exactly one of the first two.
 #[derive(Default)]
 struct Book {
-    open: HashMap<QueryId, Arc<Mutex<QueryRecord>>>,
+    open: HashMap<QueryId, Open>,
     /// Oldest first.
     ended: VecDeque<Arc<QueryRecord>>,
+    /// Queries whose results may no longer be fetched here, the longest known first.
+    called_off: VecDeque<QueryId>,
+}
+
+/// A query that has not ended.
+#[derive(Clone)]
+struct Open {
+    record: Arc<Mutex<QueryRecord>>,
+    /// The execution whose result it fetches again, if it does.
+    again: Option<QueryId>,
+    /// Tells whoever runs it to stop.
+    stop: CancellationToken,
+    /// Tells that it has ended.
+    ended: CancellationToken,
 }
 
 /// Knows the open queries and the last ones that ended.
@@ -62,6 +79,18 @@ impl QueryRegistry {
         statement: &str,
         kind: QueryKind,
     ) -> Query {
+        self.begin_again(principal, session, statement, kind, None)
+    }
+
+    /// A statement is planned once more, to fetch what `again` gave or a part of it.
+    pub fn begin_again(
+        self: &Arc<Self>,
+        principal: &Principal,
+        session: Option<&SessionId>,
+        statement: &str,
+        kind: QueryKind,
+        again: Option<QueryId>,
+    ) -> Query {
         let id = QueryId::new();
         let record = QueryRecord::new(
             id,
@@ -71,11 +100,19 @@ impl QueryRegistry {
             kind,
         );
         let record = Arc::new(Mutex::new(record));
-        self.book.lock().open.insert(id, record.clone());
+        let open = Open {
+            record: record.clone(),
+            again,
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        };
+        let stop = open.stop.clone();
+        self.book.lock().open.insert(id, open);
         Query {
             registry: self.clone(),
             id,
             record,
+            stop,
             since: Instant::now(),
             ended: false,
             reason: "its client gave it up",
@@ -93,7 +130,7 @@ impl QueryRegistry {
         match book.open.get(&id).cloned() {
             Some(open) => {
                 drop(book);
-                Some(open.lock().clone())
+                Some(open.record.lock().clone())
             }
             None => book
                 .ended
@@ -120,7 +157,7 @@ impl QueryRegistry {
             .collect();
         all.extend(
             open.iter()
-                .map(|record| record.lock().clone())
+                .map(|open| open.record.lock().clone())
                 .filter(|record| wanted(record)),
         );
         all.sort_by_key(|record| record.id);
@@ -148,10 +185,10 @@ impl QueryRegistry {
 
     fn close(&self, id: QueryId) {
         let mut book = self.book.lock();
-        let Some(record) = book.open.remove(&id) else {
+        let Some(open) = book.open.remove(&id) else {
             return;
         };
-        let record = Arc::new(record.lock().clone());
+        let record = Arc::new(open.record.lock().clone());
         if self.kept > 0 {
             if book.ended.len() >= self.kept {
                 book.ended.pop_front();
@@ -159,6 +196,7 @@ impl QueryRegistry {
             book.ended.push_back(record.clone());
         }
         drop(book);
+        open.ended.cancel();
         let usd = self.sites.cost_usd(&record.site_reads());
         self.metrics.query_ended(&record);
         log_ended(&record, usd);
@@ -170,6 +208,7 @@ pub struct Query {
     registry: Arc<QueryRegistry>,
     id: QueryId,
     record: Arc<Mutex<QueryRecord>>,
+    stop: CancellationToken,
     /// When the present state began.
     since: Instant,
     ended: bool,
@@ -189,6 +228,11 @@ impl Query {
     /// Its name.
     pub fn id(&self) -> QueryId {
         self.id
+    }
+
+    /// Tells when it is to be stopped because somebody cancelled it. Whoever runs it then drops it.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// It is planned and waits to be fetched; `reads` counts what it reads.
@@ -213,6 +257,15 @@ impl Query {
         self.record.lock().state = QueryState::Running;
     }
 
+    /// Part of its rows were sent, and it waits for its client to ask for more.
+    pub fn waiting(&mut self) {
+        let elapsed = self.since.elapsed();
+        self.reason = "its client fetched only a part of its rows";
+        let mut record = self.record.lock();
+        record.running = Some(record.running.unwrap_or_default() + elapsed);
+        record.state = QueryState::Planned;
+    }
+
     /// Some rows are on their way.
     pub fn sent(&self, rows: u64, bytes: u64) {
         let mut record = self.record.lock();
@@ -230,8 +283,8 @@ impl Query {
     pub fn finish(mut self) {
         let elapsed = self.since.elapsed();
         self.end(|record| {
+            note_time(record, elapsed);
             record.state = QueryState::Finished;
-            record.running = Some(elapsed);
         });
     }
 
@@ -247,10 +300,14 @@ impl Query {
 
     /// It ended with an error.
     pub fn fail(mut self, kind: &'static str, text: &str) {
+        // An error of a query that was told to stop is how it stops.
+        if self.stop.is_cancelled() {
+            return;
+        }
         let elapsed = self.since.elapsed();
         self.end(|record| {
-            record.state = QueryState::Failed;
             note_time(record, elapsed);
+            record.state = QueryState::Failed;
             record.error = Some(QueryError {
                 kind,
                 text: text.to_owned(),
@@ -262,6 +319,10 @@ impl Query {
         self.ended = true;
         {
             let mut record = self.record.lock();
+            // One that was cancelled while it waited has ended already.
+            if record.state.is_final() {
+                return;
+            }
             change(&mut record);
             record.ended_at = Some(SystemTime::now());
         }
@@ -278,9 +339,13 @@ impl Drop for Query {
         self.end(|record| {
             note_time(record, elapsed);
             record.state = QueryState::Cancelled;
+            let text = match &record.cancelled_by {
+                Some(who) => format!("cancelled by {who}"),
+                None => reason.to_owned(),
+            };
             record.error = Some(QueryError {
                 kind: "cancelled",
-                text: reason.to_owned(),
+                text,
             });
         });
     }
@@ -289,7 +354,9 @@ impl Drop for Query {
 fn note_time(record: &mut QueryRecord, elapsed: Duration) {
     match record.state {
         QueryState::Planning => record.planning = Some(elapsed),
-        QueryState::Running => record.running = Some(elapsed),
+        QueryState::Running => {
+            record.running = Some(record.running.unwrap_or_default() + elapsed);
+        }
         QueryState::Planned | QueryState::Finished | QueryState::Failed | QueryState::Cancelled => {
         }
     }

@@ -31,6 +31,14 @@ impl Default for QueryId {
     }
 }
 
+impl std::str::FromStr for QueryId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::from_str(text).map(Self)
+    }
+}
+
 impl std::fmt::Display for QueryId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -151,6 +159,8 @@ pub struct QueryRecord {
     pub snapshots: Vec<QuerySnapshot>,
     /// Why it ended early.
     pub error: Option<QueryError>,
+    /// Who asked for its end, if somebody did.
+    pub(super) cancelled_by: Option<Arc<str>>,
     /// What counts its reads, one for each plan; shared with the query as long as it runs.
     pub(super) logs: Vec<ReadLog>,
 }
@@ -179,6 +189,7 @@ impl QueryRecord {
             affected: None,
             snapshots: Vec::new(),
             error: None,
+            cancelled_by: None,
             logs: Vec::new(),
         }
     }

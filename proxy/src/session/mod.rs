@@ -99,6 +99,8 @@ struct Session {
     principal: Principal,
     /// `None` as long as nothing was set.
     settings: Option<SessionSettings>,
+    /// Whether its client closed it.
+    closed: bool,
     used: Instant,
 }
 
@@ -165,6 +167,7 @@ impl Sessions {
             Session {
                 principal: principal.clone(),
                 settings: None,
+                closed: false,
                 used: Instant::now(),
             },
         );
@@ -187,7 +190,7 @@ impl Sessions {
             .get(&<[u8; 32]>::from(Sha256::digest(token.as_bytes())))?
             .clone();
         let session = table.by_id.get_mut(&id)?;
-        if session.used.elapsed() > self.limits.idle {
+        if session.closed || session.used.elapsed() > self.limits.idle {
             return None;
         }
         session.used = Instant::now();
@@ -263,12 +266,44 @@ impl Sessions {
                 let kept = Session {
                     principal: principal.clone(),
                     settings,
+                    closed: false,
                     used: Instant::now(),
                 };
                 table.by_id.insert(id.clone(), kept);
                 Ok(Some(self.jar.cookie(id, principal, true)))
             }
         }
+    }
+
+    /// Ends a session: its settings are gone, and a token that opened it opens nothing any more, except to be told again
+    /// that the session is closed.
+    pub fn close(&self, session: &SessionRef) {
+        let mut table = self.table.lock();
+        match session {
+            SessionRef::None => {}
+            SessionRef::Cookie(id) => {
+                table.by_id.remove(id);
+            }
+            SessionRef::Token(id) => {
+                if let Some(kept) = table.by_id.get_mut(id) {
+                    kept.settings = None;
+                    kept.closed = true;
+                }
+            }
+        }
+    }
+
+    /// Whose session a bearer token opened before it was closed.
+    pub fn closed_by_token(&self, token: &str) -> Option<Principal> {
+        let table = self.table.lock();
+        let digest = <[u8; 32]>::from(Sha256::digest(token.as_bytes()));
+        let session = table.by_id.get(table.by_token.get(&digest)?)?;
+        session.closed.then(|| session.principal.clone())
+    }
+
+    /// A new session for a client that has none; it is stored once something is set in it.
+    pub fn fresh(&self) -> SessionRef {
+        SessionRef::Cookie(SessionId::random())
     }
 
     /// A cookie for a client that has no session yet; nothing is stored for it.

@@ -13,10 +13,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use landfast_catalog::{Namespace, TableName};
-use landfast_planner::{Asker, NameColumns, NamesWanted, PlannerError, SystemTables};
+use landfast_planner::{
+    Asker, ErrorKind, NameColumns, NamesWanted, PlannerError, Role, SystemTables,
+};
 use landfast_sites::Sites;
 
-use crate::queries::QueryRegistry;
+use crate::queries::{Canceller, Cancelling, QueryId, QueryRegistry};
 
 /// Each table's name and shape, sorted by name.
 pub fn tables() -> Vec<(&'static str, SchemaRef)> {
@@ -101,5 +103,28 @@ impl SystemTables for SystemCatalog {
             }
         };
         Ok(vec![batch.map_err(PlannerError::from)?])
+    }
+
+    async fn cancel(&self, query: &str, asker: &Asker) -> Result<bool, PlannerError> {
+        let by = Canceller {
+            principal: &asker.principal,
+            anybodys: asker.role >= Role::Operator,
+        };
+        let found = match query.parse::<QueryId>() {
+            Ok(id) => self.queries.cancel(id, by).await,
+            Err(_) => Cancelling::Unknown,
+        };
+        match found {
+            Cancelling::Cancelled | Cancelling::UnderWay => Ok(true),
+            Cancelling::Before => Ok(false),
+            Cancelling::NotCancellable => Err(PlannerError::of_kind(
+                ErrorKind::FailedPrecondition,
+                format!("the query {query} has ended, or changes something and runs to its end"),
+            )),
+            Cancelling::Unknown => Err(PlannerError::not_found(
+                format!("there is no query {query:?}: landfast.system.queries has those there are"),
+                Vec::new(),
+            )),
+        }
     }
 }
