@@ -38,6 +38,16 @@ pub struct Limits {
     pub planned_ttl: Duration,
     /// How long a ticket may be redeemed, also when its plan is no longer kept.
     pub ticket_ttl: Duration,
+    /// How long after it was first given out a ticket can be made to last by renewing it.
+    pub ticket_life: Duration,
+    /// Endpoints of one result.
+    pub endpoints_max: usize,
+    /// Bytes that are read for one endpoint, at least, where a result has several.
+    pub endpoint_bytes: u64,
+    /// Rows that make an endpoint, however few bytes they take.
+    pub endpoint_rows: u64,
+    /// How long a poll waits for news.
+    pub poll_wait: Duration,
     /// Bytes of one ticket.
     pub ticket_bytes: usize,
     /// Bytes of one received message.
@@ -61,6 +71,11 @@ impl Default for Limits {
             planned_bytes: 256 << 20,
             planned_ttl: Duration::from_secs(60),
             ticket_ttl: Duration::from_secs(3600),
+            ticket_life: Duration::from_secs(24 * 3600),
+            endpoints_max: 8,
+            endpoint_bytes: 64 << 20,
+            endpoint_rows: 4_000_000,
+            poll_wait: Duration::from_secs(2),
             ticket_bytes: 2 << 20,
             message_bytes: 64 << 20,
         }

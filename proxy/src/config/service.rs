@@ -66,6 +66,14 @@ pub struct Limits {
     pub planned_bytes: usize,
     /// How long rows can be fetched after planning.
     pub ticket_ttl: Duration,
+    /// How long after planning they can be fetched by tickets that were renewed.
+    pub ticket_life: Duration,
+    /// Endpoints of one result.
+    pub endpoints: usize,
+    /// Bytes to read that make an endpoint.
+    pub endpoint_bytes: u64,
+    /// Rows that make an endpoint.
+    pub endpoint_rows: u64,
     /// Finished queries that `landfast.system.queries` remembers.
     pub finished_queries: usize,
     /// The largest request message.
@@ -202,6 +210,14 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
     positive(raw.planned_queries as u64, "planned_queries")?;
     positive(raw.planned_bytes as u64, "planned_bytes")?;
     positive(raw.ticket_ttl_ms, "ticket_ttl_ms")?;
+    positive(raw.endpoints as u64, "endpoints")?;
+    positive(raw.endpoint_bytes, "endpoint_bytes")?;
+    positive(raw.endpoint_rows, "endpoint_rows")?;
+    if raw.ticket_life_ms < raw.ticket_ttl_ms {
+        return Err(at
+            .key("ticket_life_ms")
+            .problem("is shorter than `ticket_ttl_ms`, so no ticket could ever be renewed"));
+    }
     positive(raw.finished_queries as u64, "finished_queries")?;
     if raw.memory_bytes < 16 * 1024 * 1024 {
         return Err(at
@@ -236,6 +252,10 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         planned_queries: raw.planned_queries,
         planned_bytes: raw.planned_bytes,
         ticket_ttl: Duration::from_millis(raw.ticket_ttl_ms),
+        ticket_life: Duration::from_millis(raw.ticket_life_ms),
+        endpoints: raw.endpoints,
+        endpoint_bytes: raw.endpoint_bytes,
+        endpoint_rows: raw.endpoint_rows,
         finished_queries: raw.finished_queries,
         request_bytes: raw.request_bytes,
         drain_timeout: Duration::from_millis(raw.drain_timeout_ms),

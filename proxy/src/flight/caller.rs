@@ -140,6 +140,24 @@ impl Reception {
         })
     }
 
+    /// Whoever sent a request in a session that they have closed.
+    pub(super) async fn receive_closed(&self, headers: &MetadataMap) -> Option<Caller> {
+        if let Ok(Some(Credentials::Bearer(token))) = credentials(headers)
+            && let Some(principal) = self.sessions.closed_by_token(&token)
+        {
+            return Some(Caller {
+                principal,
+                session: SessionRef::None,
+                set_cookie: None,
+                timeout: None,
+                overrides: Overrides::default(),
+            });
+        }
+        let mut without_cookie = headers.clone();
+        without_cookie.remove("cookie")?;
+        self.receive(&without_cookie).await.ok()
+    }
+
     /// Checks the credentials of a Handshake, and settings in its headers: what is wrong with them is said when a client
     /// connects. A password gets a session of its own; a bearer token is only confirmed.
     pub(super) async fn welcome(&self, headers: &MetadataMap) -> Result<Welcome, Status> {

@@ -16,11 +16,12 @@ use super::caller::Caller;
 use super::dispatch::FlightStream;
 use super::fault::Fault;
 use super::parameters::{Parameters, batches_from_bytes, batches_to_bytes};
+use super::statement::Asking;
 use super::stream::whole;
 use super::ticket::Redeems;
 use super::wire::{WireCast, wire_schema};
 use crate::limits::{Deadline, Permit, Stage};
-use crate::queries::{Query, QueryId, QueryKind};
+use crate::queries::{Query, QueryId};
 
 /// What one execution of a command did.
 pub(super) struct Ran {
@@ -39,8 +40,8 @@ impl Core {
         caller: &mut Caller,
         statement: Arc<Statement>,
         parameters: Option<Parameters>,
+        query: Query,
     ) -> Result<(Ran, Query), Status> {
-        let query = self.begin(caller, statement.text(), QueryKind::Command);
         let id = query.id();
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         // Waiting for a place may be given up; once it runs, it runs to its end.
@@ -156,20 +157,16 @@ impl Core {
 pub(super) async fn run_info(
     core: &Arc<Core>,
     caller: &mut Caller,
-    statement: Arc<Statement>,
-    parameters: Option<Parameters>,
+    asking: Asking,
     descriptor: FlightDescriptor,
+    query: Query,
 ) -> Result<Response<FlightInfo>, Status> {
-    let (ran, query) = core.run(caller, statement, parameters).await?;
+    let (statement, parameters) = (asking.statement, asking.parameters);
+    let (ran, query) = core.run(caller, statement, parameters, query).await?;
     let id = ran.id;
     let info = batches_to_bytes(&ran.schema, &ran.batches).and_then(|result| {
-        core.info_with_ticket(
-            caller,
-            &query,
-            &ran.schema,
-            Redeems::Recorded(result),
-            descriptor,
-        )
+        let recorded = vec![Redeems::Recorded(result)];
+        core.info_with_tickets(caller, &query, &ran.schema, recorded, descriptor)
     });
     let rows: usize = ran.batches.iter().map(RecordBatch::num_rows).sum();
     let total = if rows > 0 {

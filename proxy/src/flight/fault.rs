@@ -39,6 +39,9 @@ pub(super) enum Fault {
     /// A prepared statement that is closed, expired or somebody else's.
     #[error("the prepared statement is closed or has expired: prepare it again")]
     NoSuchStatement,
+    /// A query that is not known here, or that somebody else asked.
+    #[error("the query is not known here: it ended long ago, or was asked elsewhere")]
+    NoSuchQuery,
     /// A part of the protocol that is not offered.
     #[error("{0}")]
     Unimplemented(String),
@@ -86,12 +89,12 @@ impl Fault {
             },
             Self::Ticket(error) => match error {
                 TicketError::NotOurs => Code::InvalidArgument,
-                TicketError::Expired => Code::FailedPrecondition,
+                TicketError::Expired | TicketError::Old => Code::FailedPrecondition,
                 TicketError::OtherPrincipal => Code::PermissionDenied,
                 TicketError::TooLarge { .. } => Code::InvalidArgument,
             },
             Self::Malformed(_) => Code::InvalidArgument,
-            Self::NoSuchStatement => Code::NotFound,
+            Self::NoSuchStatement | Self::NoSuchQuery => Code::NotFound,
             Self::Unimplemented(_) => Code::Unimplemented,
             Self::Internal(_) => Code::Internal,
         }

@@ -11,18 +11,24 @@
 //! - A ticket or a handle opens nothing to anybody but the principal it was made for, who is asked again who they are.
 
 mod caller;
+mod cancelling;
 mod catalog;
 mod command;
+mod compact;
 pub mod dispatch;
 mod encode;
 mod fault;
+mod fetch;
 mod overrides;
 mod parameters;
 mod planned;
+mod polling;
 mod prepared;
 mod preparing;
+mod run;
 pub(crate) mod sealing;
 mod service;
+mod session_options;
 mod sql_info;
 mod statement;
 mod stream;
@@ -47,6 +53,7 @@ use crate::session::Sessions;
 use caller::Reception;
 use dispatch::Dispatcher;
 use planned::{Planned, Waiting};
+use polling::Polls;
 use prepared::PreparedStatements;
 use sql_info::ServerInfo;
 use ticket::Tickets;
@@ -87,6 +94,7 @@ pub(in crate::flight) struct Core {
     limits: Limits,
     tickets: Tickets,
     planned: Waiting<Planned>,
+    polls: Polls,
     prepared: PreparedStatements,
     info: ServerInfo,
     advertise: Option<String>,
@@ -127,7 +135,18 @@ impl FlightSql {
             queries: spec.queries,
             admission: spec.admission,
             cpu: spec.cpu,
-            tickets: Tickets::new(&spec.signing_key, limits.ticket_ttl, limits.ticket_bytes),
+            tickets: Tickets::new(
+                &spec.signing_key,
+                limits.ticket_ttl,
+                limits.ticket_life,
+                limits.ticket_bytes,
+            ),
+            polls: Polls::new(
+                &spec.signing_key,
+                limits.planned_queries,
+                limits.planned_bytes,
+                limits.planned_ttl,
+            ),
             planned: Waiting::new(
                 limits.planned_queries,
                 limits.planned_bytes,
@@ -155,7 +174,8 @@ async fn sweep(core: Weak<Core>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(core) = core.upgrade() else { return };
-        core.planned.sweep();
+        core.planned.sweep(Planned::need);
+        core.polls.sweep();
         core.prepared.sweep();
     }
 }

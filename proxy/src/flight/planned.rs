@@ -6,19 +6,46 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use landfast_planner::PlannedQuery;
+use landfast_planner::{Division, PlannedQuery};
 use parking_lot::Mutex;
 
 use super::parameters::Parameters;
-use crate::queries::Query;
+use super::run::Run;
 
 /// A planned query.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) principal: Arc<str>,
-    pub(super) query: Query,
+    pub(super) run: Arc<Run>,
     /// The plan for the first row of parameters.
-    pub(super) plan: PlannedQuery,
+    pub(super) plan: Arc<PlannedQuery>,
     pub(super) parameters: Option<Parameters>,
+    /// How its rows are divided, if they are.
+    pub(super) division: Option<Division>,
+}
+
+impl Planned {
+    /// Whether it has to be kept.
+    pub(super) fn need(&self) -> Need {
+        if self.run.is_read() {
+            Need::Now
+        } else if self.run.is_open() {
+            Need::Maybe
+        } else {
+            Need::No
+        }
+    }
+}
+
+/// How much something is needed that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It is used.
+    Now,
+    /// It may be asked for until it is too old.
+    Maybe,
+    /// Nobody will ask for it.
+    No,
 }
 
 struct Kept<T> {
@@ -101,22 +128,36 @@ impl<T> Waiting<T> {
         shelf.remove(name)
     }
 
+    /// What `look` makes of what is kept under a name; it counts as new from then on.
+    pub(super) fn look<R>(&self, name: &str, look: impl FnOnce(&T) -> Option<R>) -> Option<R> {
+        let mut shelf = self.shelf.lock();
+        let kept = shelf.kept.get_mut(name)?;
+        if kept.since.elapsed() > self.ttl {
+            return None;
+        }
+        let seen = look(&kept.what)?;
+        kept.since = Instant::now();
+        Some(seen)
+    }
+
     /// How many are kept.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.shelf.lock().kept.len()
     }
 
-    /// Drops what is too old.
-    pub(super) fn sweep(&self) {
+    /// Drops what is too old and what nobody needs; what is used stays as if it were new.
+    pub(super) fn sweep(&self, need: impl Fn(&T) -> Need) {
         let gone: Vec<T> = {
             let mut shelf = self.shelf.lock();
-            let old: Vec<String> = shelf
-                .kept
-                .iter()
-                .filter(|(_, kept)| kept.since.elapsed() > self.ttl)
-                .map(|(name, _)| name.clone())
-                .collect();
+            let mut old: Vec<String> = Vec::new();
+            for (name, kept) in &mut shelf.kept {
+                match need(&kept.what) {
+                    Need::Now => kept.since = Instant::now(),
+                    Need::Maybe if kept.since.elapsed() <= self.ttl => {}
+                    Need::Maybe | Need::No => old.push(name.clone()),
+                }
+            }
             old.iter().filter_map(|name| shelf.remove(name)).collect()
         };
         drop(gone);
@@ -169,7 +210,20 @@ mod tests {
         let held = Arc::new(());
         waiting.keep("a".into(), held.clone(), 10);
         assert!(waiting.take("a", |_| true).is_none());
-        waiting.sweep();
+        waiting.sweep(|_| Need::Now);
+        assert_eq!(Arc::strong_count(&held), 2, "it is used");
+        waiting.sweep(|_| Need::Maybe);
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_before_it_is_old_and_a_look_makes_it_new() {
+        let waiting = Waiting::new(2, 100, Duration::from_secs(60));
+        waiting.keep("a".into(), 1, 10);
+        assert_eq!(waiting.look("a", |what| Some(*what)), Some(1));
+        assert_eq!(waiting.look("a", |_| None::<()>), None);
+        assert_eq!(waiting.count(), 1);
+        waiting.sweep(|_| Need::No);
+        assert_eq!(waiting.count(), 0);
     }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use landfast_planner::Statement;
+use landfast_planner::{Statement, WireTypes};
 use parking_lot::Mutex;
 
 use super::fault::Fault;
 use super::parameters::Parameters;
+use super::statement::Asking;
 use crate::limits::LimitError;
+use crate::session::SessionId;
 
 /// A prepared statement, as it is used.
 #[derive(Clone)]
@@ -21,10 +23,24 @@ pub(super) struct Prepared {
     pub(super) schema: SchemaRef,
     /// What the last DoPut bound.
     pub(super) bound: Option<Parameters>,
+    /// The types that its rows were said to have.
+    pub(super) types: WireTypes,
+}
+
+impl Prepared {
+    /// The statement as it is executed.
+    pub(super) fn asking(self) -> Asking {
+        Asking {
+            statement: self.statement,
+            parameters: self.bound,
+            types: Some(self.types),
+        }
+    }
 }
 
 struct Kept {
     principal: Arc<str>,
+    session: Option<SessionId>,
     prepared: Prepared,
     used: Instant,
 }
@@ -46,7 +62,12 @@ impl PreparedStatements {
     }
 
     /// Opens a statement for a principal; the handle is 256 random bits.
-    pub(super) fn open(&self, principal: Arc<str>, prepared: Prepared) -> Result<Bytes, Fault> {
+    pub(super) fn open(
+        &self,
+        principal: Arc<str>,
+        session: Option<SessionId>,
+        prepared: Prepared,
+    ) -> Result<Bytes, Fault> {
         let mut open = self.open.lock();
         if open.len() >= self.max {
             open.retain(|_, kept| kept.used.elapsed() <= self.idle);
@@ -63,6 +84,7 @@ impl PreparedStatements {
             handle.clone(),
             Kept {
                 principal,
+                session,
                 prepared,
                 used: Instant::now(),
             },
@@ -94,6 +116,13 @@ impl PreparedStatements {
         {
             open.remove(handle);
         }
+    }
+
+    /// Closes all statements that were prepared in a session.
+    pub(super) fn close_session(&self, session: &SessionId) {
+        self.open
+            .lock()
+            .retain(|_, kept| kept.session.as_ref() != Some(session));
     }
 
     /// Closes what nobody used for long.

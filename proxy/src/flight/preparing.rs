@@ -15,8 +15,9 @@ use super::fault::Fault;
 use super::parameters::Parameters;
 use super::prepared::Prepared;
 use super::statement::ipc_schema;
-use super::wire::wire_schema;
+use super::wire::{wire_schema, wire_schema_in};
 use crate::limits::Deadline;
+use crate::queries::QueryKind;
 
 impl Core {
     /// Prepares a statement: parses and describes it, and runs nothing.
@@ -27,16 +28,20 @@ impl Core {
     ) -> Result<CreatePreparedStatementResult, Fault> {
         let statement = Arc::new(self.parse(sql)?);
         let described = self.describe(&statement, caller).await?;
-        let schema = wire_schema(&described.schema);
+        let types = self.described_types(caller, &described)?;
+        let schema = wire_schema_in(&described.schema, types);
         let parameters = wire_schema(&described.parameters);
         let prepared = Prepared {
             statement,
             schema: schema.clone(),
             bound: None,
+            types,
         };
-        let handle = self
-            .prepared
-            .open(caller.principal.name.clone(), prepared)?;
+        let handle = self.prepared.open(
+            caller.principal.name.clone(),
+            caller.session.id().cloned(),
+            prepared,
+        )?;
         Ok(CreatePreparedStatementResult {
             prepared_statement_handle: handle,
             // Drivers take a statement whose schema is left out for an update.
@@ -82,7 +87,8 @@ impl Core {
         statement: Arc<Statement>,
         parameters: Option<Parameters>,
     ) -> Result<Response<i64>, Status> {
-        let (ran, query) = self.run(caller, statement, parameters).await?;
+        let query = self.begin(caller, statement.text(), QueryKind::Command);
+        let (ran, query) = self.run(caller, statement, parameters, query).await?;
         query.finish_command(Some(ran.affected));
         Ok(caller.respond(ran.affected, Some(ran.id)))
     }

@@ -8,7 +8,8 @@ use arrow_flight::sql::{
     CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery,
 };
 use arrow_flight::{
-    Criteria, FlightDescriptor, FlightInfo, HandshakeResponse, IpcMessage, SchemaResult, Ticket,
+    CancelStatus, Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeResponse,
+    IpcMessage, PollInfo, SchemaResult, Ticket,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -16,20 +17,28 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Response, Status};
 
 use super::caller::{Caller, write_header};
-use super::dispatch::messages::CreatePreparedStatementResult;
+use super::dispatch::messages::{
+    CloseStatus, CreatePreparedStatementResult, GetSessionOptionsResult, SetSessionOptionsRequest,
+    SetSessionOptionsResult,
+};
 use super::dispatch::{
     ActionKind, Answer, Backend, FlightStream, HandshakeRequests, HandshakeStream, InfoStream, Put,
     Refusal, listing_schema,
 };
 use super::fault::Fault;
-use super::statement::ipc_schema;
-use super::wire::wire_schema;
+use super::statement::{Asking, ipc_schema};
 use super::{Core, catalog};
 
 /// The actions that are offered.
 const OFFERED: &[ActionKind] = &[
     ActionKind::CreatePreparedStatement,
     ActionKind::ClosePreparedStatement,
+    ActionKind::CancelFlightInfo,
+    ActionKind::CancelQuery,
+    ActionKind::RenewFlightEndpoint,
+    ActionKind::SetSessionOptions,
+    ActionKind::GetSessionOptions,
+    ActionKind::CloseSession,
 ];
 
 #[tonic::async_trait]
@@ -42,6 +51,22 @@ impl Backend for Arc<Core> {
         _connection: &Extensions,
     ) -> Result<Caller, Status> {
         self.reception.receive(headers).await
+    }
+
+    /// Closing a session that is closed is fine.
+    async fn receive_action(
+        &self,
+        headers: &MetadataMap,
+        connection: &Extensions,
+        action: &str,
+    ) -> Result<Caller, Status> {
+        let received = self.receive(headers, connection).await;
+        match received {
+            Err(status) if action == ActionKind::CloseSession.name() => {
+                self.reception.receive_closed(headers).await.ok_or(status)
+            }
+            received => received,
+        }
     }
 
     fn refuse(&self, caller: &Caller, refusal: Refusal) -> Status {
@@ -95,7 +120,20 @@ impl Backend for Arc<Core> {
         let parsed = no_transaction(query.transaction_id.as_ref())
             .and_then(|()| self.parse(&query.query))
             .map_err(|fault| self.refuse_statement(&caller, &query.query, &fault))?;
-        self.flight_info(&mut caller, Arc::new(parsed), None, descriptor)
+        self.flight_info(&mut caller, Asking::of(parsed), descriptor)
+            .await
+    }
+
+    async fn statement_poll(
+        &self,
+        caller: Caller,
+        query: CommandStatementQuery,
+        descriptor: FlightDescriptor,
+    ) -> Answer<PollInfo> {
+        let parsed = no_transaction(query.transaction_id.as_ref())
+            .and_then(|()| self.parse(&query.query))
+            .map_err(|fault| self.refuse_statement(&caller, &query.query, &fault))?;
+        self.poll_first(caller, Asking::of(parsed), descriptor)
             .await
     }
 
@@ -107,10 +145,11 @@ impl Backend for Arc<Core> {
         let described = async {
             no_transaction(query.transaction_id.as_ref())?;
             let statement = self.parse(&query.query)?;
-            self.describe(&statement, &caller).await
+            let described = self.describe(&statement, &caller).await?;
+            self.described_schema(&caller, &described)
         };
         match described.await {
-            Ok(described) => Ok(tell(&caller, &wire_schema(&described.schema))),
+            Ok(schema) => Ok(tell(&caller, &schema)),
             Err(fault) => Err(self.refuse_statement(&caller, &query.query, &fault)),
         }
     }
@@ -134,8 +173,21 @@ impl Backend for Arc<Core> {
             .prepared
             .find(&query.prepared_statement_handle, &caller.principal.name)
             .map_err(|fault| caller.refuse(&fault, None))?;
-        self.flight_info(&mut caller, prepared.statement, prepared.bound, descriptor)
+        self.flight_info(&mut caller, prepared.asking(), descriptor)
             .await
+    }
+
+    async fn prepared_poll(
+        &self,
+        caller: Caller,
+        query: CommandPreparedStatementQuery,
+        descriptor: FlightDescriptor,
+    ) -> Answer<PollInfo> {
+        let prepared = self
+            .prepared
+            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .map_err(|fault| caller.refuse(&fault, None))?;
+        self.poll_first(caller, prepared.asking(), descriptor).await
     }
 
     async fn prepared_schema(
@@ -165,6 +217,24 @@ impl Backend for Arc<Core> {
             .try_with_schema(&schema);
         info.map(|info| caller.respond(info, None))
             .map_err(|error| caller.refuse(&Fault::internal(error), None))
+    }
+
+    async fn listing_poll(
+        &self,
+        caller: Caller,
+        command: Command,
+        descriptor: FlightDescriptor,
+    ) -> Answer<PollInfo> {
+        let info = self.listing_info(caller.clone(), command, descriptor);
+        Ok(self.poll_done(&caller, info.await?.into_inner()))
+    }
+
+    /// A descriptor of ours polls what was polled before.
+    async fn plain_poll(&self, caller: Caller, descriptor: FlightDescriptor) -> Answer<PollInfo> {
+        if self.polls.execution(&descriptor.cmd).is_none() {
+            return Err(self.refuse(&caller, Refusal::of_plain(&descriptor.cmd)));
+        }
+        self.poll_next(caller, &descriptor).await
     }
 
     async fn listing_schema(&self, caller: Caller, command: Command) -> Answer<SchemaResult> {
@@ -259,6 +329,35 @@ impl Backend for Arc<Core> {
         self.prepared
             .close(&request.prepared_statement_handle, &caller.principal.name);
         Ok(caller.respond((), None))
+    }
+
+    async fn cancel(&self, caller: Caller, info: FlightInfo) -> Answer<CancelStatus> {
+        self.cancel_info(caller, &info).await
+    }
+
+    async fn renew(&self, caller: Caller, endpoint: FlightEndpoint) -> Answer<FlightEndpoint> {
+        self.renew_endpoint(&caller, endpoint)
+    }
+
+    async fn set_session_options(
+        &self,
+        mut caller: Caller,
+        request: SetSessionOptionsRequest,
+    ) -> Answer<SetSessionOptionsResult> {
+        match self.set_options(&mut caller, request) {
+            Ok(result) => Ok(caller.respond(result, None)),
+            Err(fault) => Err(caller.refuse(&fault, None)),
+        }
+    }
+
+    async fn session_options(&self, mut caller: Caller) -> Answer<GetSessionOptionsResult> {
+        let options = self.options(&mut caller);
+        Ok(caller.respond(options, None))
+    }
+
+    async fn close_session(&self, mut caller: Caller) -> Answer<CloseStatus> {
+        self.end_session(&mut caller);
+        Ok(caller.respond(CloseStatus::Closed, None))
     }
 }
 

@@ -71,7 +71,7 @@ fn server(infos: &mut SqlInfoDataBuilder, limits: &Limits) {
         SqlInfo::FlightSqlServerTransaction,
         SqlSupportedTransaction::None as i32,
     );
-    infos.append(SqlInfo::FlightSqlServerCancel, false);
+    infos.append(SqlInfo::FlightSqlServerCancel, true);
     infos.append(SqlInfo::FlightSqlServerBulkIngestion, false);
     infos.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
     infos.append(

@@ -1,4 +1,4 @@
-//! Statements that give rows: described, planned and pinned once, then fetched.
+//! Statements: described; planned and pinned once, or run once; handed out as tickets.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,26 +7,23 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
-use datafusion::execution::SendableRecordBatchStream;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
 use landfast_catalog::Pin;
 use landfast_planner::{
-    Asker, Described, PlanRequest, PlannedQuery, QueryStatement, SessionSettings, Statement,
+    Described, Division, DivisionLimits, PlanRequest, PlannedQuery, QueryStatement,
+    SessionSettings, Statement, WireTypes,
 };
 use prost_types::Timestamp;
 use sha2::{Digest, Sha256};
 use tonic::{Response, Status};
 
 use super::caller::Caller;
-use super::dispatch::FlightStream;
-use super::encode::Encoder;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::planned::Planned;
-use super::stream::{Bounds, Parts, start};
-use super::ticket::{Redeems, Replan, TicketClaims, TicketError};
-use super::wire::{WireCast, wire_schema};
+use super::run::Run;
+use super::stream::called_off;
+use super::ticket::{Redeems, Replan, Share, TicketClaims};
+use super::wire::wire_schema_in;
 use super::{Core, command};
 use crate::limits::{Deadline, LimitError, Stage};
 use crate::queries::{Query, QueryKind, QuerySnapshot};
@@ -35,6 +32,48 @@ use crate::queries::{Query, QueryKind, QuerySnapshot};
 const PLAN_BYTES: usize = 32 * 1024;
 /// About what one file takes in a plan.
 const PLAN_FILE_BYTES: usize = 512;
+
+/// About what a ticket takes, what is in it aside.
+const TICKET_BYTES: usize = 2 * 1024;
+/// What the tickets of one FlightInfo may take together.
+const TICKETS_BYTES_MAX: usize = 1 << 20;
+
+/// A statement as somebody asks for it.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) statement: Arc<Statement>,
+    pub(super) parameters: Option<Parameters>,
+    /// The types that its rows were said to have when it was prepared.
+    pub(super) types: Option<WireTypes>,
+}
+
+impl Asking {
+    /// A statement that was not prepared.
+    pub(super) fn of(statement: Statement) -> Self {
+        Self {
+            statement: Arc::new(statement),
+            parameters: None,
+            types: None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> QueryKind {
+        match &*self.statement {
+            Statement::Query(_) => QueryKind::Query,
+            Statement::Command(_) => QueryKind::Command,
+        }
+    }
+}
+
+/// What a query is planned under.
+#[derive(Clone, Copy)]
+pub(super) struct Planning<'a> {
+    pub(super) settings: &'a SessionSettings,
+    /// Snapshots to read instead of the newest.
+    pub(super) pins: &'a [Pin],
+    /// What `now()` gives, unless the present.
+    pub(super) now_unix_ns: Option<i64>,
+}
 
 impl Core {
     /// Parses one statement, if it is not too long.
@@ -69,18 +108,54 @@ impl Core {
             .await?
     }
 
+    /// The schema that a described statement's rows have for this caller.
+    pub(super) fn described_schema(
+        &self,
+        caller: &Caller,
+        described: &Described,
+    ) -> Result<SchemaRef, Fault> {
+        let types = self.described_types(caller, described)?;
+        Ok(wire_schema_in(&described.schema, types))
+    }
+
+    /// The types that they have: what changes something gives rows as every driver reads them.
+    pub(super) fn described_types(
+        &self,
+        caller: &Caller,
+        described: &Described,
+    ) -> Result<WireTypes, Fault> {
+        match described.is_update {
+            true => Ok(WireTypes::Compatible),
+            false => Ok(self.reception.settings(caller)?.wire_types),
+        }
+    }
+
     /// GetFlightInfo of a statement: a query is planned, a command runs.
     pub(super) async fn flight_info(
         self: &Arc<Self>,
         caller: &mut Caller,
-        statement: Arc<Statement>,
-        parameters: Option<Parameters>,
+        asking: Asking,
         descriptor: FlightDescriptor,
     ) -> Result<Response<FlightInfo>, Status> {
-        match &*statement {
-            Statement::Query(query) => self.plan_info(caller, query, parameters, descriptor).await,
+        let query = self.begin(caller, asking.statement.text(), asking.kind());
+        self.flight_info_of(caller, asking, descriptor, query).await
+    }
+
+    /// The same, of an execution that has begun.
+    pub(super) async fn flight_info_of(
+        self: &Arc<Self>,
+        caller: &mut Caller,
+        asking: Asking,
+        descriptor: FlightDescriptor,
+        query: Query,
+    ) -> Result<Response<FlightInfo>, Status> {
+        match &*asking.statement.clone() {
+            Statement::Query(statement) => {
+                self.plan_info(caller, statement, asking, descriptor, query)
+                    .await
+            }
             Statement::Command(_) => {
-                command::run_info(self, caller, statement, parameters, descriptor).await
+                command::run_info(self, caller, asking, descriptor, query).await
             }
         }
     }
@@ -89,13 +164,13 @@ impl Core {
         &self,
         caller: &Caller,
         statement: &QueryStatement,
-        parameters: Option<Parameters>,
+        asking: Asking,
         descriptor: FlightDescriptor,
+        query: Query,
     ) -> Result<Response<FlightInfo>, Status> {
-        let query = self.begin(caller, statement.text(), QueryKind::Query);
         let id = query.id();
         match self
-            .plan_and_keep(caller, statement, parameters, descriptor, query)
+            .plan_and_keep(caller, statement, asking, descriptor, query)
             .await
         {
             Ok(info) => Ok(caller.respond(info, Some(id))),
@@ -110,44 +185,57 @@ impl Core {
         &self,
         caller: &Caller,
         statement: &QueryStatement,
-        parameters: Option<Parameters>,
+        asking: Asking,
         descriptor: FlightDescriptor,
         mut query: Query,
     ) -> Result<FlightInfo, (Query, Fault)> {
-        let settings = match self.reception.settings(caller) {
+        let mut settings = match self.reception.settings(caller) {
             Ok(settings) => settings,
             Err(fault) => return Err((query, fault)),
         };
+        if let Some(types) = asking.types {
+            settings.wire_types = types;
+        }
+        let parameters = asking.parameters;
+        let anew = Planning {
+            settings: &settings,
+            pins: &[],
+            now_unix_ns: None,
+        };
         let planned = self
-            .plan(
-                caller,
-                statement,
-                parameters.as_ref(),
-                &settings,
-                &[],
-                &query,
-            )
+            .plan(caller, statement, parameters.as_ref(), anew, &query)
             .await;
         let plan = match planned {
             Ok(plan) => plan,
             Err(fault) => return Err((query, fault)),
         };
         note_plan(&mut query, &plan);
-        let schema = wire_schema(&plan.schema());
+        let schema = wire_schema_in(&plan.schema(), settings.wire_types);
+        let mut division = None;
         let issued = parameters
             .as_ref()
             .map_or(Ok(Bytes::new()), Parameters::to_bytes)
-            .and_then(|parameters| {
+            .and_then(|bytes| {
                 let replan = Replan {
                     statement: statement.text().to_owned(),
-                    parameters,
+                    parameters: bytes,
                     settings: settings.to_pairs(),
                     pins: plan.pins(),
+                    now_unix_ns: plan.now_unix_ns(),
+                    share: None,
                 };
-                self.info_with_ticket(caller, &query, &schema, Redeems::Query(replan), descriptor)
+                division = self.division(&plan, parameters.as_ref(), &replan);
+                let redeemed = redeemed(replan, &plan, division);
+                self.info_with_tickets(caller, &query, &schema, redeemed, descriptor)
             });
         let info = match issued {
-            Ok(info) => info.with_ordered(plan.ordered()),
+            Ok(info) => {
+                let one_row = parameters.as_ref().is_none_or(|rows| rows.len() == 1);
+                let total = plan.rows_exact().filter(|_| one_row);
+                let total = total.and_then(|rows| i64::try_from(rows).ok());
+                info.with_ordered(plan.ordered() && division.is_none())
+                    .with_total_records(total.unwrap_or(-1))
+            }
             Err(fault) => return Err((query, fault)),
         };
         let files: u64 = plan.summaries().iter().map(|scan| scan.files_total).sum();
@@ -155,27 +243,43 @@ impl Core {
             + statement.text().len()
             + PLAN_FILE_BYTES * usize::try_from(files).unwrap_or(0);
         let (name, principal) = (query.id().to_string(), caller.principal.name.clone());
-        self.planned.keep(
-            name,
-            Planned {
-                principal,
-                query,
-                plan,
-                parameters,
-            },
-            bytes,
-        );
+        let planned = Planned {
+            principal,
+            run: Run::new(query, division.map_or(1, |division| division.shares)),
+            plan: Arc::new(plan),
+            parameters,
+            division,
+        };
+        self.planned.keep(name, planned, bytes);
         Ok(info)
     }
 
+    /// How a planned result is divided among endpoints: by its size, and so that their tickets fit into one message.
+    fn division(
+        &self,
+        plan: &PlannedQuery,
+        parameters: Option<&Parameters>,
+        replan: &Replan,
+    ) -> Option<Division> {
+        if parameters.is_some_and(|rows| rows.len() > 1) {
+            return None;
+        }
+        let each = TICKET_BYTES + replan.statement.len() + replan.parameters.len();
+        let limits = DivisionLimits {
+            shares_max: self.limits.endpoints_max.min(TICKETS_BYTES_MAX / each),
+            share_bytes: self.limits.endpoint_bytes,
+            share_rows: self.limits.endpoint_rows,
+        };
+        plan.division(&limits)
+    }
+
     /// Plans a query for its first row of parameters.
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         caller: &Caller,
         statement: &QueryStatement,
         parameters: Option<&Parameters>,
-        settings: &SessionSettings,
-        pins: &[Pin],
+        under: Planning<'_>,
         query: &Query,
     ) -> Result<PlannedQuery, Fault> {
         if parameters.is_some_and(|parameters| parameters.len() == 0) {
@@ -185,162 +289,35 @@ impl Core {
         }
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         let row = parameters.map(|parameters| parameters.row(0));
-        deadline
-            .bound(async {
-                let _permit = self.admission.admit(Stage::New).await?;
-                let (engine, statement) = (Arc::clone(&self.engine), statement.clone());
-                let (settings, pins) = (settings.clone(), pins.to_vec());
-                let (asker, query_id) = (caller.asker(), query.id().to_string());
-                let planned = self.cpu.spawn(async move {
-                    let request = PlanRequest {
-                        statement: &statement,
-                        parameters: row.as_ref(),
-                        settings: &settings,
-                        asker: &asker,
-                        pins: &pins,
-                        query_id: &query_id,
-                    };
-                    engine.plan(request).await
-                });
-                match planned.await {
-                    Ok(planned) => Ok(planned?),
-                    Err(died) => Err(Fault::internal(format!(
-                        "planning ended unexpectedly: {died}"
-                    ))),
-                }
-            })
-            .await?
-    }
-
-    /// DoGet of a ticket of ours.
-    pub(super) async fn redeem(
-        self: &Arc<Self>,
-        caller: &Caller,
-        ticket: &Bytes,
-    ) -> Result<Response<FlightStream>, Status> {
-        let claims = self
-            .tickets
-            .read(ticket, &caller.principal.name)
-            .map_err(|error| caller.refuse(&error.into(), None))?;
-        match claims.what {
-            Redeems::Recorded(ref result) => command::recorded(result)
-                .map(|result| caller.respond(result, None))
-                .map_err(|fault| caller.refuse(&fault, None)),
-            Redeems::Query(ref replan) => {
-                let kept = self.planned.take(&claims.query_id, |planned| {
-                    planned.principal == caller.principal.name
-                });
-                match kept {
-                    Some(planned) => {
-                        let Planned {
-                            query,
-                            plan,
-                            parameters,
-                            principal: _,
-                        } = planned;
-                        self.fetch(caller, query, plan, parameters, replan).await
-                    }
-                    None => self.plan_again(caller, &claims, replan).await,
-                }
-            }
-        }
-    }
-
-    /// The plan is gone, or was fetched before: the same query is planned again, on the same snapshots.
-    async fn plan_again(
-        self: &Arc<Self>,
-        caller: &Caller,
-        claims: &TicketClaims,
-        replan: &Replan,
-    ) -> Result<Response<FlightStream>, Status> {
-        let mut query = self.begin(caller, &replan.statement, QueryKind::Query);
-        let planned = async {
-            let Statement::Query(statement) = self.parse(&replan.statement)? else {
-                return Err(Fault::internal(
-                    "a ticket for rows holds a statement that gives none",
-                ));
-            };
-            let parameters = Parameters::from_bytes(&replan.parameters)?;
-            let settings = replan.session_settings()?;
-            let plan = self
-                .plan(
-                    caller,
-                    &statement,
-                    parameters.as_ref(),
-                    &settings,
-                    &replan.pins,
-                    &query,
-                )
-                .await?;
-            if digest(&wire_schema(&plan.schema())) != claims.schema_digest {
-                return Err(TicketError::Expired.into());
-            }
-            Ok((plan, parameters))
-        }
-        .await;
-        match planned {
-            Ok((plan, parameters)) => {
-                note_plan(&mut query, &plan);
-                self.fetch(caller, query, plan, parameters, replan).await
-            }
-            Err(fault) => {
-                let id = query.id();
-                query.fail(fault.label(), &fault.to_string());
-                Err(caller.refuse(&fault, Some(id)))
-            }
-        }
-    }
-
-    /// Starts a planned query.
-    async fn fetch(
-        self: &Arc<Self>,
-        caller: &Caller,
-        query: Query,
-        plan: PlannedQuery,
-        parameters: Option<Parameters>,
-        replan: &Replan,
-    ) -> Result<Response<FlightStream>, Status> {
-        let id = query.id();
-        let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
-        let from = plan.schema();
-        let wire = wire_schema(&from);
-        let ready = async {
-            let encoder = Encoder::new(
-                WireCast::new(&from, wire.clone()).map_err(landfast_planner::PlannerError::from)?,
-            );
-            let permit = deadline
-                .bound(self.admission.admit(Stage::Continued))
-                .await??;
-            Ok((encoder, permit))
-        };
-        match ready.await {
-            Ok((encoder, permit)) => {
-                let parts = PlanParts {
-                    core: self.clone(),
-                    first: Some(plan),
-                    asker: caller.asker(),
-                    query_id: id.to_string(),
-                    replan: replan.clone(),
-                    statement: None,
-                    parameters,
-                    next_row: 0,
-                    wire,
+        let planned = deadline.bound(async {
+            let _permit = self.admission.admit(Stage::New).await?;
+            let (engine, statement) = (Arc::clone(&self.engine), statement.clone());
+            let (settings, pins) = (under.settings.clone(), under.pins.to_vec());
+            let now_unix_ns = under.now_unix_ns;
+            let (asker, query_id) = (caller.asker(), query.id().to_string());
+            let planned = self.cpu.spawn(async move {
+                let request = PlanRequest {
+                    statement: &statement,
+                    parameters: row.as_ref(),
+                    settings: &settings,
+                    asker: &asker,
+                    pins: &pins,
+                    now_unix_ns,
+                    query_id: &query_id,
                 };
-                let bounds = Bounds {
-                    deadline,
-                    idle: self.limits.stream_idle,
-                    permit,
-                };
-                Ok(caller.respond(
-                    start(&self.cpu, parts, encoder, query, bounds).boxed(),
-                    Some(id),
-                ))
+                engine.plan(request).await
+            });
+            match planned.await {
+                Ok(planned) => Ok(planned?),
+                Err(died) => Err(Fault::internal(format!(
+                    "planning ended unexpectedly: {died}"
+                ))),
             }
-            Err(fault) => {
-                let fault: Fault = fault;
-                query.fail(fault.label(), &fault.to_string());
-                Err(caller.refuse(&fault, Some(id)))
-            }
+        });
+        tokio::select! {
+            biased;
+            () = query.stop().cancelled() => Err(called_off()),
+            planned = planned => planned?,
         }
     }
 
@@ -358,28 +335,31 @@ impl Core {
             .begin(&caller.principal, caller.session.id(), sql, kind)
     }
 
-    /// A FlightInfo with one endpoint, whose ticket redeems `what`.
-    pub(super) fn info_with_ticket(
+    /// A FlightInfo with one endpoint for each thing that its tickets redeem.
+    pub(super) fn info_with_tickets(
         &self,
         caller: &Caller,
         query: &Query,
         schema: &SchemaRef,
-        what: Redeems,
+        redeemed: Vec<Redeems>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Fault> {
-        let claims = TicketClaims {
-            query_id: query.id().to_string(),
-            principal: caller.principal.name.to_string(),
-            schema_digest: digest(schema),
-            what,
-        };
-        let (ticket, expires) = self.tickets.issue(&claims)?;
-        let mut endpoint = self.endpoint(ticket);
-        endpoint.expiration_time = Some(timestamp(expires));
-        let info = FlightInfo::new()
+        let mut info = FlightInfo::new()
             .with_descriptor(descriptor)
-            .with_endpoint(endpoint)
             .with_app_metadata(query.id().to_string());
+        let schema_digest = digest(schema);
+        for what in redeemed {
+            let claims = TicketClaims {
+                query_id: query.id().to_string(),
+                principal: caller.principal.name.to_string(),
+                schema_digest: schema_digest.clone(),
+                what,
+            };
+            let (ticket, expires) = self.tickets.issue(&claims)?;
+            let mut endpoint = self.endpoint(ticket);
+            endpoint.expiration_time = Some(timestamp(expires));
+            info = info.with_endpoint(endpoint);
+        }
         info.try_with_schema(schema).map_err(Fault::internal)
     }
 
@@ -396,78 +376,29 @@ impl Core {
     }
 }
 
-/// A query's plans, one for each row of bound parameters; the first is there, the others are made as they are needed,
-/// on the snapshots of the first.
-struct PlanParts {
-    core: Arc<Core>,
-    first: Option<PlannedQuery>,
-    asker: Asker,
-    query_id: String,
-    replan: Replan,
-    /// Parsed when a second row needs it.
-    statement: Option<QueryStatement>,
-    parameters: Option<Parameters>,
-    next_row: usize,
-    wire: SchemaRef,
-}
-
-impl Parts for PlanParts {
-    fn next<'a>(
-        &'a mut self,
-        query: &'a Query,
-    ) -> BoxFuture<'a, Result<Option<SendableRecordBatchStream>, Fault>> {
-        async move {
-            let row = self.next_row;
-            self.next_row += 1;
-            if let Some(plan) = self.first.take() {
-                return Ok(Some(plan.execute()?));
-            }
-            let Some(parameters) = self
-                .parameters
-                .as_ref()
-                .filter(|parameters| row < parameters.len())
-            else {
-                return Ok(None);
-            };
-            let statement = match &mut self.statement {
-                Some(statement) => statement,
-                none => {
-                    let Statement::Query(parsed) = self.core.parse(&self.replan.statement)? else {
-                        return Err(Fault::internal(
-                            "a ticket for rows holds a statement that gives none",
-                        ));
-                    };
-                    none.insert(parsed)
-                }
-            };
-            let mut settings = self.replan.session_settings()?;
-            // What the rows before cost is spent.
-            settings.max_egress_usd = settings
-                .max_egress_usd
-                .map(|usd| (usd - query.usd()).max(0.0));
-            let request = PlanRequest {
-                statement,
-                parameters: Some(&parameters.row(row)),
-                settings: &settings,
-                asker: &self.asker,
-                pins: &self.replan.pins,
-                query_id: &self.query_id,
-            };
-            let plan = self.core.engine.plan(request).await?;
-            if wire_schema(&plan.schema()) != self.wire {
-                return Err(Fault::internal(
-                    "two rows of parameters give results of different schemas",
-                ));
-            }
-            query.further_reads(plan.read_log().clone());
-            Ok(Some(plan.execute()?))
+/// What the tickets of a query redeem: its rows, or each a share of them.
+fn redeemed(replan: Replan, plan: &PlannedQuery, division: Option<Division>) -> Vec<Redeems> {
+    let Some(division) = division else {
+        return vec![Redeems::Query(replan)];
+    };
+    let of = |number| {
+        let mut replan = replan.clone();
+        replan.share = Some(Share { number, division });
+        // Another proxy, of another size, cuts files alike only when it plans for as many partitions.
+        if let Some(partitions) = plan.target_partitions() {
+            let key = "datafusion.execution.target_partitions";
+            replan.settings.retain(|(other, _)| other != key);
+            replan
+                .settings
+                .push((key.to_owned(), partitions.to_string()));
         }
-        .boxed()
-    }
+        Redeems::Query(replan)
+    };
+    (0..division.shares).map(of).collect()
 }
 
 /// Notes in the query's record what it is going to read.
-fn note_plan(query: &mut Query, plan: &PlannedQuery) {
+pub(super) fn note_plan(query: &mut Query, plan: &PlannedQuery) {
     let snapshots = plan
         .receipt()
         .snapshots
@@ -477,7 +408,7 @@ fn note_plan(query: &mut Query, plan: &PlannedQuery) {
     query.planned(snapshots, plan.read_log().clone());
 }
 
-fn timestamp(time: SystemTime) -> Timestamp {
+pub(super) fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp {
         seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

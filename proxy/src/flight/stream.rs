@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use datafusion::execution::SendableRecordBatchStream;
@@ -18,19 +19,22 @@ use futures::{Stream, StreamExt};
 use landfast_planner::PlannerError;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::dispatch::FlightStream;
 use super::encode::Encoder;
 use super::fault::Fault;
+use super::run::Reading;
 use super::wire::WireCast;
 use crate::cpu::CpuRuntime;
 use crate::limits::{Deadline, LimitError, Permit};
-use crate::queries::Query;
 
 /// Messages that wait for the client, of up to two mebibytes each.
 const MESSAGES_WAITING: usize = 2;
+/// How long rows that are too few for a message wait for more.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// How the task ended; nothing as long as it runs, or when it died.
 type Ending = Arc<Mutex<Option<Result<(), Status>>>>;
@@ -92,7 +96,7 @@ pub(super) trait Parts: Send + 'static {
     /// The next part, or nothing after the last.
     fn next<'a>(
         &'a mut self,
-        query: &'a Query,
+        reading: &'a Reading,
     ) -> BoxFuture<'a, Result<Option<SendableRecordBatchStream>, Fault>>;
 }
 
@@ -101,7 +105,7 @@ pub(super) struct Bounds {
     pub(super) deadline: Deadline,
     pub(super) idle: Duration,
     /// Given back when the last message was taken over by the channel, or the client was given up.
-    pub(super) permit: Permit,
+    pub(super) permit: Arc<Permit>,
 }
 
 /// Starts a result.
@@ -109,7 +113,7 @@ pub(super) fn start(
     cpu: &CpuRuntime,
     parts: impl Parts,
     encoder: Encoder,
-    mut query: Query,
+    reading: Reading,
     bounds: Bounds,
 ) -> ResultStream {
     let (sender, messages) = mpsc::channel(MESSAGES_WAITING);
@@ -122,30 +126,39 @@ pub(super) fn start(
                 idle,
                 permit,
             } = bounds;
-            query.running();
+            reading.running();
+            let stop = reading.stop();
             let sent = {
                 let pump = Pump {
                     sender: &sender,
                     encoder,
-                    query: &query,
+                    reading: &reading,
                     idle,
                 };
-                match deadline.bound(pump.run(parts)).await {
-                    Ok(sent) => sent,
-                    Err(late) => Err(late.into()),
+                // Whichever of the two comes first, the reads have been dropped when this block ends.
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Err(called_off()),
+                    sent = deadline.bound(pump.run(parts)) => match sent {
+                        Ok(sent) => sent,
+                        Err(late) => Err(late.into()),
+                    },
                 }
             };
             drop(permit);
             *ending.lock() = Some(match sent {
                 Ok(()) => {
-                    query.finish();
+                    reading.finish();
                     Ok(())
                 }
-                // Nobody is there to hear of it; dropping the query records that it was given up.
+                // Nobody is there to hear of it; dropping the reading records that it was given up.
                 Err(_) if sender.is_closed() => Ok(()),
                 Err(fault) => {
-                    let status = fault.status(Some(query.id()));
-                    query.fail(fault.label(), &fault.to_string());
+                    let status = fault.status(Some(reading.id()));
+                    match stop.is_cancelled() {
+                        true => reading.cancelled(),
+                        false => reading.fail(&fault),
+                    }
                     Err(status)
                 }
             });
@@ -161,61 +174,139 @@ pub(super) fn start(
     }
 }
 
+/// What the client of a query is told that somebody cancelled.
+pub(super) fn called_off() -> Fault {
+    PlannerError::of_kind(
+        landfast_planner::ErrorKind::Cancelled,
+        "the query was cancelled",
+    )
+    .into()
+}
+
 struct Pump<'a> {
     sender: &'a mpsc::Sender<FlightData>,
     encoder: Encoder,
-    query: &'a Query,
+    reading: &'a Reading,
     idle: Duration,
 }
 
 impl Pump<'_> {
     async fn run(mut self, mut parts: impl Parts) -> Result<(), Fault> {
-        self.send(self.encoder.schema_message()).await?;
-        let mut messages = Vec::new();
-        while let Some(mut batches) = parts.next(self.query).await? {
-            while let Some(batch) = batches.next().await {
-                let batch = batch.map_err(PlannerError::from)?;
-                let step = Encoder::rows_per_message(&batch);
-                let mut at = 0;
-                while at < batch.num_rows() {
-                    let rows = step.min(batch.num_rows() - at);
-                    self.encoder
-                        .encode(&batch.slice(at, rows), &mut messages)
-                        .map_err(PlannerError::from)?;
-                    at += rows;
-                    let bytes: usize = messages.iter().map(weight).sum();
-                    for message in messages.drain(..) {
-                        send(self.sender, self.idle, message).await?;
+        let schema = self.encoder.schema_message();
+        self.send(schema).await?;
+        while let Some(mut batches) = parts.next(self.reading).await? {
+            let mut held = Held::default();
+            loop {
+                // Small batches wait for one another, but not for long: what is there is wanted.
+                let next = match held.is_empty() {
+                    true => Ok(batches.next().await),
+                    false => tokio::time::timeout(LINGER, batches.next()).await,
+                };
+                match next {
+                    Ok(Some(batch)) => {
+                        let batch = batch.map_err(PlannerError::from)?;
+                        let bytes = self.encoder.weight(&batch);
+                        held.add(batch, bytes);
+                        if held.bytes >= self.encoder.rows_target_bytes() / 4 * 3 {
+                            self.send_rows(held.take()).await?;
+                        }
                     }
-                    self.query.sent(rows as u64, bytes as u64);
+                    Ok(None) => break,
+                    Err(_) => self.send_rows(held.take()).await?,
                 }
+            }
+            self.send_rows(held.take()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends batches as one, cut into messages.
+    async fn send_rows(&mut self, held: Vec<RecordBatch>) -> Result<(), Fault> {
+        let Some(first) = held.first() else {
+            return Ok(());
+        };
+        let together = match held.len() {
+            1 => Ok(first.clone()),
+            _ => concat_batches(&first.schema(), &held),
+        };
+        let batches = match together {
+            Ok(batch) => vec![batch],
+            // Dictionaries whose values are too many for their keys stay apart.
+            Err(_) => held,
+        };
+        let mut messages = Vec::new();
+        for batch in batches {
+            let mut step = self.encoder.rows_per_message(&batch);
+            let mut at = 0;
+            while at < batch.num_rows() {
+                if at > 0 && self.encoder.learns() {
+                    let rest = batch.slice(at, batch.num_rows() - at);
+                    step = self.encoder.rows_per_message(&rest);
+                }
+                let rows = step.min(batch.num_rows() - at);
+                self.encoder
+                    .encode(&batch.slice(at, rows), &mut messages)
+                    .map_err(PlannerError::from)?;
+                at += rows;
+                let bytes: usize = messages.iter().map(weight).sum();
+                for message in messages.drain(..) {
+                    self.send(message).await?;
+                }
+                self.reading.sent(rows as u64, bytes as u64);
             }
         }
         Ok(())
     }
 
     async fn send(&self, message: FlightData) -> Result<(), Fault> {
-        send(self.sender, self.idle, message).await
+        loop {
+            let patience = self.reading.patience(self.idle);
+            match tokio::time::timeout_at(patience, self.sender.reserve()).await {
+                Ok(Ok(place)) => {
+                    place.send(message);
+                    return Ok(());
+                }
+                // Dropping the receiver ends this task as well; whichever comes first, the query was given up.
+                Ok(Err(_)) => {
+                    return Err(PlannerError::of_kind(
+                        landfast_planner::ErrorKind::Cancelled,
+                        "the client gave the query up",
+                    )
+                    .into());
+                }
+                // Its client may have taken another share of it meanwhile.
+                Err(_) if self.reading.patience(self.idle) > Instant::now() => {}
+                Err(_) => {
+                    let idle_ms = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
+                    return Err(LimitError::StreamIdle { idle_ms }.into());
+                }
+            }
+        }
     }
 }
 
-async fn send(
-    sender: &mpsc::Sender<FlightData>,
-    idle: Duration,
-    message: FlightData,
-) -> Result<(), Fault> {
-    match tokio::time::timeout(idle, sender.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        // Dropping the receiver ends this task as well; whichever comes first, the query was given up.
-        Ok(Err(_)) => Err(PlannerError::of_kind(
-            landfast_planner::ErrorKind::Cancelled,
-            "the client gave the query up",
-        )
-        .into()),
-        Err(_) => {
-            let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-            Err(LimitError::StreamIdle { idle_ms }.into())
+/// Batches that are too small for a message of their own.
+#[derive(Default)]
+struct Held {
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    fn add(&mut self, batch: RecordBatch, bytes: usize) {
+        if batch.num_rows() > 0 {
+            self.bytes += bytes;
+            self.batches.push(batch);
         }
+    }
+
+    fn take(&mut self) -> Vec<RecordBatch> {
+        self.bytes = 0;
+        std::mem::take(&mut self.batches)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use bytes::Bytes;
 use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
-use landfast_planner::SessionSettings;
+use landfast_planner::{Division, SessionSettings};
 use landfast_sites::CanonicalUri;
 use prost::Message;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::sealing::Sealer;
 
 /// Written into each ticket; a ticket of another version is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a ticket is not taken; texts are for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,8 @@ pub(super) enum TicketError {
     Expired,
     #[error("the ticket was given to somebody else")]
     OtherPrincipal,
+    #[error("the ticket can't be renewed any further: ask for the flight again")]
+    Old,
     #[error(
         "the ticket would take {found} bytes, and at most {max} are allowed: send a shorter statement or fewer parameters"
     )]
@@ -61,6 +63,18 @@ pub(super) struct Replan {
     pub(super) parameters: Bytes,
     pub(super) settings: Vec<(String, String)>,
     pub(super) pins: Vec<Pin>,
+    /// What the statement's `now()` gave.
+    pub(super) now_unix_ns: Option<i64>,
+    /// Which share of the rows, unless all of them.
+    pub(super) share: Option<Share>,
+}
+
+/// A share of a divided result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Share {
+    /// From zero.
+    pub(super) number: usize,
+    pub(super) division: Division,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,6 +99,22 @@ struct Body {
     settings: Vec<Setting>,
     #[prost(message, repeated, tag = "10")]
     pins: Vec<PinBody>,
+    #[prost(int64, tag = "11")]
+    issued_ms: i64,
+    #[prost(int64, optional, tag = "12")]
+    now_unix_ns: Option<i64>,
+    #[prost(message, optional, tag = "13")]
+    share: Option<ShareBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ShareBody {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+    #[prost(uint32, tag = "2")]
+    shares: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    digest: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -128,14 +158,17 @@ enum AsOfBody {
 pub(super) struct Tickets {
     sealer: Sealer,
     ttl: Duration,
+    /// How long after it was first given out a ticket can be made to last.
+    life: Duration,
     bytes_max: usize,
 }
 
 impl Tickets {
-    pub(super) fn new(key: &[u8], ttl: Duration, bytes_max: usize) -> Self {
+    pub(super) fn new(key: &[u8], ttl: Duration, life: Duration, bytes_max: usize) -> Self {
         Self {
             sealer: Sealer::new(key, "landfast ticket"),
             ttl,
+            life,
             bytes_max,
         }
     }
@@ -159,6 +192,7 @@ impl Tickets {
             query_id: claims.query_id.clone(),
             principal: claims.principal.clone(),
             expires_ms,
+            issued_ms: millis(SystemTime::now()),
             schema_digest: claims.schema_digest.clone(),
             ..Body::default()
         };
@@ -176,15 +210,45 @@ impl Tickets {
                     })
                     .collect();
                 body.pins = replan.pins.iter().map(PinBody::from).collect();
+                body.now_unix_ns = replan.now_unix_ns;
+                body.share = replan.share.as_ref().map(ShareBody::from);
             }
         }
-        let sealed = self.sealer.seal(&body.encode_to_vec());
+        self.seal(&body)
+    }
+
+    fn seal(&self, body: &Body) -> Bytes {
         TicketStatementQuery {
-            statement_handle: sealed,
+            statement_handle: self.sealer.seal(&body.encode_to_vec()),
         }
         .as_any()
         .encode_to_vec()
         .into()
+    }
+
+    /// The same ticket with a later end, and when that is: as long from now as a new one, but no longer than a ticket
+    /// may live in all.
+    pub(super) fn renew(
+        &self,
+        ticket: &Bytes,
+        principal: &str,
+    ) -> Result<(Bytes, SystemTime), TicketError> {
+        let mut body = self.open(ticket)?;
+        check(&body, principal)?;
+        let last = body.issued_ms.saturating_add(millis_of(self.life));
+        let expires_ms = millis(SystemTime::now() + self.ttl).min(last);
+        if expires_ms <= body.expires_ms {
+            return Err(TicketError::Old);
+        }
+        body.expires_ms = expires_ms;
+        let since = Duration::from_millis(u64::try_from(expires_ms).unwrap_or_default());
+        Ok((self.seal(&body), UNIX_EPOCH + since))
+    }
+
+    /// The execution that a ticket of ours was made for, and whose it is, whether or not it can still be redeemed.
+    pub(super) fn execution(&self, ticket: &Bytes) -> Result<(String, String), TicketError> {
+        let body = self.open(ticket)?;
+        Ok((body.query_id, body.principal))
     }
 
     /// What a ticket says, if we made exactly it, for this principal, and not too long ago.
@@ -193,27 +257,8 @@ impl Tickets {
         ticket: &Bytes,
         principal: &str,
     ) -> Result<TicketClaims, TicketError> {
-        let any = Any::decode(ticket.clone()).map_err(|_| TicketError::NotOurs)?;
-        let statement: TicketStatementQuery =
-            any.unpack().ok().flatten().ok_or(TicketError::NotOurs)?;
-        // Protobuf lets one message be written in many ways; only the one we wrote is ours.
-        if statement.as_any().encode_to_vec() != ticket[..] {
-            return Err(TicketError::NotOurs);
-        }
-        let payload = self
-            .sealer
-            .open(&statement.statement_handle)
-            .ok_or(TicketError::NotOurs)?;
-        let body = Body::decode(payload).map_err(|_| TicketError::NotOurs)?;
-        if body.version != VERSION {
-            return Err(TicketError::NotOurs);
-        }
-        if body.principal != principal {
-            return Err(TicketError::OtherPrincipal);
-        }
-        if body.expires_ms < millis(SystemTime::now()) {
-            return Err(TicketError::Expired);
-        }
+        let body = self.open(ticket)?;
+        check(&body, principal)?;
         let what = match body.recorded {
             Some(result) => Redeems::Recorded(result),
             None => Redeems::Query(Replan {
@@ -229,6 +274,8 @@ impl Tickets {
                     .into_iter()
                     .map(Pin::try_from)
                     .collect::<Result<_, _>>()?,
+                now_unix_ns: body.now_unix_ns,
+                share: body.share.map(Share::try_from).transpose()?,
             }),
         };
         Ok(TicketClaims {
@@ -236,6 +283,61 @@ impl Tickets {
             principal: body.principal,
             schema_digest: body.schema_digest,
             what,
+        })
+    }
+
+    fn open(&self, ticket: &Bytes) -> Result<Body, TicketError> {
+        let any = Any::decode(ticket.clone()).map_err(|_| TicketError::NotOurs)?;
+        let statement: TicketStatementQuery =
+            any.unpack().ok().flatten().ok_or(TicketError::NotOurs)?;
+        // Protobuf lets one message be written in many ways; only the one we wrote is ours.
+        if statement.as_any().encode_to_vec() != ticket[..] {
+            return Err(TicketError::NotOurs);
+        }
+        let payload = self
+            .sealer
+            .open(&statement.statement_handle)
+            .ok_or(TicketError::NotOurs)?;
+        let body = Body::decode(payload).map_err(|_| TicketError::NotOurs)?;
+        match body.version {
+            VERSION => Ok(body),
+            _ => Err(TicketError::NotOurs),
+        }
+    }
+}
+
+fn check(body: &Body, principal: &str) -> Result<(), TicketError> {
+    if body.principal != principal {
+        return Err(TicketError::OtherPrincipal);
+    }
+    if body.expires_ms < millis(SystemTime::now()) {
+        return Err(TicketError::Expired);
+    }
+    Ok(())
+}
+
+impl From<&Share> for ShareBody {
+    fn from(share: &Share) -> Self {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            number: count(share.number),
+            shares: count(share.division.shares),
+            digest: Bytes::copy_from_slice(&share.division.digest),
+        }
+    }
+}
+
+impl TryFrom<ShareBody> for Share {
+    type Error = TicketError;
+
+    fn try_from(body: ShareBody) -> Result<Self, TicketError> {
+        let count = |number: u32| usize::try_from(number).map_err(|_| TicketError::NotOurs);
+        Ok(Self {
+            number: count(body.number)?,
+            division: Division {
+                shares: count(body.shares)?,
+                digest: <[u8; 16]>::try_from(&body.digest[..]).map_err(|_| TicketError::NotOurs)?,
+            },
         })
     }
 }
@@ -295,8 +397,11 @@ impl TryFrom<PinBody> for Pin {
 }
 
 fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    millis_of(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -306,7 +411,12 @@ mod tests {
     use super::*;
 
     fn tickets(key: &[u8]) -> Tickets {
-        Tickets::new(key, Duration::from_secs(60), 1 << 20)
+        Tickets::new(
+            key,
+            Duration::from_secs(60),
+            Duration::from_secs(3600),
+            1 << 20,
+        )
     }
 
     fn claims() -> TicketClaims {
@@ -330,6 +440,14 @@ mod tests {
                     snapshot_id: Some(-7),
                     as_of: AsOf::Ref("audit".into()),
                 }],
+                now_unix_ns: Some(1_700_000_000_000_000_001),
+                share: Some(Share {
+                    number: 2,
+                    division: Division {
+                        shares: 3,
+                        digest: *b"sixteen letters.",
+                    },
+                }),
             }),
         }
     }
@@ -364,8 +482,38 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_is_renewed_for_its_principal_and_not_for_ever() {
+        let short = Tickets::new(
+            b"key",
+            Duration::from_secs(10),
+            Duration::from_secs(3600),
+            1 << 20,
+        );
+        let (ticket, first) = short.issue(&claims()).unwrap();
+        let tickets = tickets(b"key");
+        let (renewed, later) = tickets.renew(&ticket, "ann").unwrap();
+        assert!(later > first);
+        assert_eq!(tickets.read(&renewed, "ann").unwrap(), claims());
+        assert_eq!(
+            tickets.renew(&ticket, "bob"),
+            Err(TicketError::OtherPrincipal)
+        );
+        let (ttl, life) = (Duration::from_secs(60), Duration::from_secs(5));
+        let limited = Tickets::new(b"key", ttl, life, 1 << 20);
+        assert_eq!(limited.renew(&ticket, "ann"), Err(TicketError::Old));
+        let late = tickets.issue_until(&claims(), 1);
+        assert_eq!(tickets.renew(&late, "ann"), Err(TicketError::Expired));
+        assert_eq!(
+            tickets.execution(&late).unwrap(),
+            ("q".to_owned(), "ann".to_owned()),
+            "an expired ticket still names its query"
+        );
+    }
+
+    #[test]
     fn a_ticket_larger_than_allowed_is_not_issued() {
-        let small = Tickets::new(b"key", Duration::from_secs(60), 64);
+        let (ttl, life) = (Duration::from_secs(60), Duration::from_secs(60));
+        let small = Tickets::new(b"key", ttl, life, 64);
         assert!(matches!(
             small.issue(&claims()),
             Err(TicketError::TooLarge { max: 64, .. })

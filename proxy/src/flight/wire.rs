@@ -1,6 +1,6 @@
-//! What goes over the wire by default: the Arrow types that every released driver reads.
+//! What goes over the wire: by default the Arrow types that every released driver reads, and on demand the engine's own.
 //!
-//! View types, dictionaries, run-end encoding, list views, 16-bit floats and the narrow decimals become what they
+//! By default, view types, dictionaries, run-end encoding, list views, 16-bit floats and the narrow decimals become what they
 //! stand for, and result fields carry no metadata (`REMARKS` there would replace JDBC's column label). One function
 //! makes the schema, and every path that tells a schema uses it, so that all of them tell the same one.
 
@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use landfast_planner::{Compression, SessionSettings, WireTypes};
 
 /// A cast that can't be made exactly is an error, never a null.
 const EXACT: CastOptions<'static> = CastOptions {
@@ -17,21 +18,83 @@ const EXACT: CastOptions<'static> = CastOptions {
     format_options: arrow::util::display::FormatOptions::new(),
 };
 
-/// The schema that clients see of `schema`.
+/// How a session wants its results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WireProfile {
+    pub(super) types: WireTypes,
+    pub(super) compression: Compression,
+}
+
+impl From<&SessionSettings> for WireProfile {
+    fn from(settings: &SessionSettings) -> Self {
+        Self {
+            types: settings.wire_types,
+            compression: settings.compression,
+        }
+    }
+}
+
+/// The schema that clients see of `schema` unless they want native types.
 pub(super) fn wire_schema(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(wire_fields(schema.fields())))
+    wire_schema_in(schema, WireTypes::Compatible)
 }
 
-fn wire_fields(fields: &Fields) -> Fields {
-    fields.iter().map(wire_field).collect()
+/// The schema that clients see of `schema`.
+pub(super) fn wire_schema_in(schema: &Schema, types: WireTypes) -> SchemaRef {
+    let of = match types {
+        WireTypes::Compatible => wire_type,
+        WireTypes::Native => native_type,
+    };
+    Arc::new(Schema::new(fields_with(schema.fields(), of)))
 }
 
-fn wire_field(field: &FieldRef) -> FieldRef {
+type TypeOf = fn(&DataType) -> DataType;
+
+fn fields_with(fields: &Fields, of: TypeOf) -> Fields {
+    fields.iter().map(|field| field_with(field, of)).collect()
+}
+
+fn field_with(field: &FieldRef, of: TypeOf) -> FieldRef {
     Arc::new(Field::new(
         field.name(),
-        wire_type(field.data_type()),
+        of(field.data_type()),
         field.is_nullable(),
     ))
+}
+
+/// The type itself, but for lists of other layouts than the usual, whose schemas are not encoded faithfully.
+fn native_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(keys, values) => {
+            DataType::Dictionary(keys.clone(), Box::new(native_type(values)))
+        }
+        DataType::RunEndEncoded(ends, values) => DataType::RunEndEncoded(
+            field_with(ends, native_type),
+            field_with(values, native_type),
+        ),
+        other => in_nested(other, native_type),
+    }
+}
+
+/// A nested type with its parts as `of` has them; any other as it is.
+fn in_nested(data_type: &DataType, of: TypeOf) -> DataType {
+    match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => DataType::List(field_with(item, of)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field_with(item, of), *size),
+        DataType::Struct(fields) => DataType::Struct(fields_with(fields, of)),
+        DataType::Map(entries, sorted) => DataType::Map(field_with(entries, of), *sorted),
+        DataType::Union(fields, mode) => DataType::Union(
+            fields
+                .iter()
+                .map(|(id, field)| (id, field_with(field, of)))
+                .collect(),
+            *mode,
+        ),
+        other => other.clone(),
+    }
 }
 
 fn wire_type(data_type: &DataType) -> DataType {
@@ -44,22 +107,12 @@ fn wire_type(data_type: &DataType) -> DataType {
         }
         DataType::Dictionary(_, values) => wire_type(values),
         DataType::RunEndEncoded(_, values) => wire_type(values.data_type()),
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item) => DataType::List(wire_field(item)),
-        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(wire_field(item), *size),
-        DataType::Struct(fields) => DataType::Struct(wire_fields(fields)),
-        DataType::Map(entries, sorted) => DataType::Map(wire_field(entries), *sorted),
-        DataType::Union(fields, mode) => DataType::Union(
-            fields
-                .iter()
-                .map(|(id, field)| (id, wire_field(field)))
-                .collect(),
-            *mode,
-        ),
-        other => other.clone(),
+        other => in_nested(other, wire_type),
     }
+}
+
+fn is_native(data_type: &DataType) -> bool {
+    wire_type(data_type) != *data_type
 }
 
 /// Turns batches of one schema into batches of its wire schema.
@@ -68,6 +121,7 @@ pub(super) struct WireCast {
     wire: SchemaRef,
     /// Whether each column has to be cast, and not only renamed.
     casts: Box<[bool]>,
+    types: WireTypes,
 }
 
 impl WireCast {
@@ -94,7 +148,20 @@ impl WireCast {
                 ))),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { wire, casts })
+        let views = wire
+            .fields()
+            .iter()
+            .any(|field| is_native(field.data_type()));
+        let types = match views {
+            true => WireTypes::Native,
+            false => WireTypes::Compatible,
+        };
+        Ok(Self { wire, casts, types })
+    }
+
+    /// Whether there are types in it that only some drivers read.
+    pub(super) fn types(&self) -> WireTypes {
+        self.types
     }
 
     /// The schema of what comes out.

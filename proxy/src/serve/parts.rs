@@ -155,6 +155,10 @@ fn limits(config: &Config) -> Limits {
         planned_queries: from.planned_queries,
         planned_bytes: from.planned_bytes,
         ticket_ttl: from.ticket_ttl,
+        ticket_life: from.ticket_life,
+        endpoints_max: from.endpoints,
+        endpoint_bytes: from.endpoint_bytes,
+        endpoint_rows: from.endpoint_rows,
         message_bytes: from.request_bytes,
         ..Limits::default()
     }

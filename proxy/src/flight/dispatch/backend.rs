@@ -45,6 +45,17 @@ pub trait Backend: Send + Sync + 'static {
         connection: &Extensions,
     ) -> Result<Self::Caller, Status>;
 
+    /// Says who sent an action, as [`Self::receive`] does; an action that closes may be sent by who closed before.
+    async fn receive_action(
+        &self,
+        headers: &MetadataMap,
+        connection: &Extensions,
+        action: &str,
+    ) -> Result<Self::Caller, Status> {
+        let _ = action;
+        self.receive(headers, connection).await
+    }
+
     /// The status for what the dispatcher refuses.
     fn refuse(&self, caller: &Self::Caller, refusal: Refusal) -> Status {
         let _ = caller;

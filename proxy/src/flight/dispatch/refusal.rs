@@ -30,7 +30,7 @@ impl Refusal {
     }
 
     /// What a descriptor's or a ticket's bytes are told that are no command of Flight SQL.
-    pub(super) fn of_plain(bytes: &Bytes) -> Self {
+    pub(in crate::flight) fn of_plain(bytes: &Bytes) -> Self {
         if bytes.is_empty() {
             return Self::malformed(
                 "no command: Flight SQL wants one in the descriptor or the ticket",

@@ -97,7 +97,11 @@ impl<B: Backend> FlightService for Dispatcher<B> {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Answer<ActionStream> {
-        let (caller, action) = self.receive(request).await?;
+        let (headers, connection, action) = request.into_parts();
+        let caller = self
+            .backend
+            .receive_action(&headers, &connection, &action.r#type)
+            .await?;
         self.act(caller, action).await
     }
 

@@ -1,8 +1,13 @@
 //! The service over a real channel, on an engine with a SQLite catalog and a directory as its site.
 
+mod cancelling;
 mod commands;
 mod handshake;
+mod lake;
+mod polling;
+mod profiles;
 mod sessions;
+mod shares;
 mod statements;
 mod streams;
 
@@ -18,14 +23,14 @@ use arrow_flight::sql::{
     CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate,
     DoPutUpdateResult, ProstMessageExt,
 };
-use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
+use arrow_flight::{
+    Action, CancelStatus, FlightData, FlightDescriptor, FlightInfo, PollInfo, Ticket,
+};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use landfast_catalog::{CatalogName, MemberKind, MemberSpec, Namespace, NamespaceSpec, SqlSpec};
 use landfast_planner::{Engine, EngineSpec, Groups, Role};
-use landfast_sites::{
-    FileSpec, Holdings, MappingSpec, SiteId, SiteSpec, Sites, SitesSpec, StoreSpec, Timeouts,
-};
+use landfast_sites::Sites;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -46,7 +51,7 @@ struct Service {
     admission: Arc<Admission>,
     core: Arc<Core>,
     channel: Channel,
-    _lake: tempfile::TempDir,
+    _lake: Arc<tempfile::TempDir>,
 }
 
 /// One client of it, with the headers that it sends.
@@ -57,27 +62,18 @@ struct Client {
 }
 
 async fn service(limits: Limits) -> Service {
-    let lake = tempfile::tempdir().unwrap();
-    let here = SiteId::new("here").unwrap();
-    let sites = Sites::new(SitesSpec {
-        sites: vec![SiteSpec {
-            id: here.clone(),
-            store: StoreSpec::File(FileSpec {
-                root: lake.path().to_path_buf(),
-            }),
-            mappings: vec![MappingSpec {
-                prefix: "gs://lake/".into(),
-                at: Some("lake".into()),
-                origin: true,
-            }],
-            holdings: Holdings::AssumeAll,
-            simulated: None,
-            timeouts: Timeouts::default(),
-        }],
-        links: vec![],
-        reader: here,
-    })
-    .unwrap();
+    let lake = Arc::new(tempfile::tempdir().unwrap());
+    let sites = lake::one_site(lake.path());
+    service_over(limits, lake, sites, |_| {}).await
+}
+
+/// A proxy over a lake that others may be over too, all of one federation.
+async fn service_over(
+    limits: Limits,
+    lake: Arc<tempfile::TempDir>,
+    sites: Arc<Sites>,
+    change: impl FnOnce(&mut EngineSpec),
+) -> Service {
     let namespace = Namespace::new(
         NamespaceSpec::new(vec![MemberSpec {
             name: CatalogName::new("lake").unwrap(),
@@ -91,7 +87,9 @@ async fn service(limits: Limits) -> Service {
         sites.clone(),
     )
     .unwrap();
-    let engine = Engine::new(EngineSpec::new(namespace.clone())).unwrap();
+    let mut spec = EngineSpec::new(namespace.clone());
+    change(&mut spec);
+    let engine = Engine::new(spec).unwrap();
     let queries = QueryRegistry::new(100, sites.clone(), Metrics::new().unwrap());
     engine.set_system_tables(SystemCatalog::new(sites, namespace, queries.clone()));
     let auth = Authenticator::new(AuthSpec {
@@ -260,6 +258,27 @@ impl Client {
         Ok(DoPutUpdateResult::decode(result.app_metadata)
             .unwrap()
             .record_count)
+    }
+
+    async fn poll(&mut self, descriptor: FlightDescriptor) -> Result<PollInfo, Status> {
+        let request = self.request(descriptor);
+        Ok(self.flight.poll_flight_info(request).await?.into_inner())
+    }
+
+    /// The first result of an action, if it has any.
+    async fn act(&mut self, name: &str, body: Vec<u8>) -> Result<Option<Bytes>, Status> {
+        let request = self.request(Action::new(name, body));
+        let mut results = self.flight.do_action(request).await?.into_inner();
+        Ok(results.message().await?.map(|result| result.body))
+    }
+
+    async fn cancel(&mut self, info: &FlightInfo) -> Result<CancelStatus, Status> {
+        let request = arrow_flight::CancelFlightInfoRequest::new(info.clone());
+        let body = self
+            .act("CancelFlightInfo", request.encode_to_vec())
+            .await?;
+        let result = arrow_flight::CancelFlightInfoResult::decode(body.unwrap()).unwrap();
+        Ok(result.status())
     }
 
     async fn prepare(&mut self, sql: &str) -> Result<ActionCreatePreparedStatementResult, Status> {

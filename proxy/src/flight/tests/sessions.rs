@@ -243,3 +243,159 @@ async fn a_ticket_carries_the_settings_of_the_headers_it_was_asked_for_with() {
         assert_eq!(column(&rows, "value"), ["Europe/Berlin"]);
     }
 }
+
+#[tokio::test]
+async fn a_closed_session_is_gone_with_its_settings_and_statements_and_closing_it_again_is_fine() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    client
+        .update("SET landfast.freshness = 'strong'")
+        .await
+        .unwrap();
+    let handle = client.prepare("SELECT 1").await.unwrap();
+    for _ in 0..2 {
+        let closed = client.act("CloseSession", vec![]).await.unwrap().unwrap();
+        let closed = dispatch::messages::CloseSessionResult::decode(closed).unwrap();
+        assert_eq!(closed.status(), dispatch::messages::CloseStatus::Closed);
+    }
+    let refused = client.rows("SELECT 1").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    let mut again = service.login("bob").await;
+    let refused = again
+        .info_response(&prepared(&handle.prepared_statement_handle))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+}
+
+/// Sets options as a client with cookies does; the errors by key, and the client as it goes on.
+async fn set_options(
+    client: &mut Client,
+    options: &[(&str, Option<dispatch::messages::OptionValue>)],
+) -> std::collections::BTreeMap<String, dispatch::messages::SessionOptionFault> {
+    use dispatch::messages::*;
+    let request = SetSessionOptionsRequest {
+        session_options: options
+            .iter()
+            .map(|(name, value)| {
+                let option_value = value.clone();
+                ((*name).to_owned(), SessionOptionValue { option_value })
+            })
+            .collect(),
+    };
+    let action = Action::new("SetSessionOptions", request.encode_to_vec());
+    let response = client
+        .flight
+        .do_action(client.request(action))
+        .await
+        .unwrap();
+    if let Some(cookie) = response.metadata().get("set-cookie") {
+        let cookie = cookie.to_str().unwrap().split(';').next().unwrap();
+        client.headers.insert("cookie", cookie.parse().unwrap());
+    }
+    let body = response.into_inner().message().await.unwrap().unwrap().body;
+    let result = SetSessionOptionsResult::decode(body).unwrap();
+    let errors = result.errors.into_iter();
+    errors.map(|(name, error)| (name, error.value())).collect()
+}
+
+async fn options(
+    client: &mut Client,
+) -> std::collections::BTreeMap<String, dispatch::messages::OptionValue> {
+    let body = client.act("GetSessionOptions", vec![]).await.unwrap();
+    let result = dispatch::messages::GetSessionOptionsResult::decode(body.unwrap()).unwrap();
+    let options = result.session_options.into_iter();
+    options
+        .map(|(name, value)| (name, value.option_value.unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn session_options_have_types_and_each_key_an_error_of_its_own() {
+    use dispatch::messages::{OptionValue, SessionOptionFault, StringList};
+    let service = service(Limits::default()).await;
+    let mut client = service.robot();
+    let before = options(&mut client).await;
+    assert!(!before.contains_key("catalog"));
+    let text = |text: &str| Some(OptionValue::String(text.to_owned()));
+    let errors = set_options(
+        &mut client,
+        &[
+            ("catalog", text("LAKE")),
+            ("schema", text("sales")),
+            ("landfast.compression", text("zstd")),
+            (
+                "datafusion.execution.target_partitions",
+                Some(OptionValue::Int64(3)),
+            ),
+            (
+                "datafusion.optimizer.prefer_hash_join",
+                Some(OptionValue::Bool(false)),
+            ),
+            ("landfast.max_egress_usd", Some(OptionValue::Double(0.5))),
+            ("landfast.freshness", text("soon")),
+            (
+                "landfast.placement",
+                Some(OptionValue::StringList(StringList {
+                    values: vec!["origin".into()],
+                })),
+            ),
+            ("landfast.nonsense", text("x")),
+        ],
+    )
+    .await;
+    let want = [
+        ("landfast.freshness", SessionOptionFault::InvalidValue),
+        ("landfast.nonsense", SessionOptionFault::InvalidName),
+        ("landfast.placement", SessionOptionFault::InvalidValue),
+    ];
+    assert!(errors.into_iter().eq(want.map(|(k, v)| (k.to_owned(), v))));
+    let now = options(&mut client).await;
+    for (name, value) in [
+        ("catalog", OptionValue::String("lake".into())),
+        ("schema", OptionValue::String("sales".into())),
+        ("landfast.compression", OptionValue::String("zstd".into())),
+        (
+            "datafusion.execution.target_partitions",
+            OptionValue::Int64(3),
+        ),
+        (
+            "datafusion.optimizer.prefer_hash_join",
+            OptionValue::Bool(false),
+        ),
+        ("landfast.max_egress_usd", OptionValue::Double(0.5)),
+    ] {
+        assert_eq!(now.get(name), Some(&value), "{name}");
+    }
+    let errors = set_options(&mut client, &[("catalog", None), ("schema", None)]).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(!options(&mut client).await.contains_key("catalog"));
+    let unknown = set_options(&mut client, &[("catalog", text("mars"))]).await;
+    assert_eq!(unknown["catalog"], SessionOptionFault::InvalidValue);
+}
+
+#[tokio::test]
+async fn asking_for_options_begins_no_session_and_closing_one_takes_its_cookie_back() {
+    use dispatch::messages::OptionValue;
+    let service = service(Limits::default()).await;
+    let mut client = service.robot();
+    let open = service.core.reception.sessions.open();
+    let action = Action::new("GetSessionOptions", "");
+    let request = client.request(action);
+    let response = client.flight.do_action(request).await.unwrap();
+    assert!(!response.metadata().contains_key("set-cookie"));
+    assert_eq!(service.core.reception.sessions.open(), open);
+
+    let origin = Some(OptionValue::String("origin".into()));
+    set_options(&mut client, &[("landfast.placement", origin)]).await;
+    assert_eq!(placement(&mut client).await, "origin");
+    for _ in 0..2 {
+        client.act("CloseSession", vec![]).await.unwrap();
+    }
+    let told = client.rows("SELECT 1").await.unwrap_err();
+    assert_eq!(
+        told.code(),
+        Code::FailedPrecondition,
+        "its settings are gone"
+    );
+}

@@ -3,10 +3,10 @@ use tonic::Code;
 use super::*;
 use crate::queries::QueryState;
 
-const LONG: &str = "SELECT value, value * 2 AS twice, concat('text ', value) AS t FROM generate_series(1, 100000000)";
+pub(super) const LONG: &str = "SELECT value, value * 2 AS twice, concat('text ', value) AS t FROM generate_series(1, 100000000)";
 
 /// Waits until no query is open: their ends are recorded by the tasks that ran them.
-async fn all_ended(service: &Service) {
+pub(super) async fn all_ended(service: &Service) {
     while service.queries.open() > 0 {
         tokio::task::yield_now().await;
     }
@@ -188,4 +188,77 @@ async fn queries_that_compute_hold_up_nothing_but_queries() {
         task.await.unwrap();
     }
     assert_eq!(asking.await.unwrap()[0].num_rows(), 1);
+}
+
+/// Batches that are all there.
+struct Ready(Vec<RecordBatch>);
+
+impl stream::Parts for Ready {
+    fn next<'a>(
+        &'a mut self,
+        _reading: &'a run::Reading,
+    ) -> futures::future::BoxFuture<
+        'a,
+        Result<Option<datafusion::execution::SendableRecordBatchStream>, fault::Fault>,
+    > {
+        use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+        let batches = std::mem::take(&mut self.0);
+        let schema = batches.first().map(RecordBatch::schema);
+        let rows = schema.map(|schema| {
+            let stream = futures::stream::iter(batches.into_iter().map(Ok));
+            Box::pin(RecordBatchStreamAdapter::new(schema, stream)) as _
+        });
+        Box::pin(std::future::ready(Ok(rows)))
+    }
+}
+
+#[tokio::test]
+async fn small_batches_go_together_in_messages_of_one_to_two_mebibytes() {
+    use arrow::array::{ArrayRef, Int64Array};
+    let service = service(Limits::default()).await;
+    let batch = |from: i64| {
+        let numbers = Int64Array::from_iter_values(from..from + 8_192);
+        RecordBatch::try_from_iter([("n", Arc::new(numbers) as ArrayRef)]).unwrap()
+    };
+    let batches: Vec<RecordBatch> = (0..200).map(|at| batch(at * 8_192)).collect();
+    let schema = batches[0].schema();
+    let who = crate::auth::Principal::clone(
+        &service
+            .core
+            .reception
+            .auth
+            .password("bob", "bob")
+            .await
+            .unwrap(),
+    );
+    let query = service
+        .queries
+        .begin(&who, None, "SELECT", crate::queries::QueryKind::Query);
+    let cast = wire::WireCast::new(&schema, schema.clone()).unwrap();
+    let bounds = stream::Bounds {
+        deadline: crate::limits::Deadline::after(Duration::from_secs(600), None),
+        idle: Duration::from_secs(600),
+        permit: Arc::new(
+            service
+                .admission
+                .admit(crate::limits::Stage::New)
+                .await
+                .unwrap(),
+        ),
+    };
+    let stream = stream::start(
+        &service.core.cpu,
+        Ready(batches),
+        encode::Encoder::new(cast),
+        run::Run::new(query, 1).read(0),
+        bounds,
+    );
+    let messages: Vec<FlightData> = stream.try_collect().await.unwrap();
+    let sizes: Vec<usize> = messages.iter().map(Message::encoded_len).collect();
+    assert!(sizes.len() > 5, "{sizes:?}");
+    for size in &sizes[1..sizes.len() - 1] {
+        assert!((1 << 20..=2 << 20).contains(size), "{sizes:?}");
+    }
+    all_ended(&service).await;
+    assert_eq!(service.queries.list(|_| true)[0].rows, 200 * 8_192);
 }
