@@ -92,6 +92,30 @@ def info(name="main"):
     return connections[name].adbc_get_info()
 
 
+def partitions(sql, name="main", elsewhere=None):
+    """Reads a result by its partitions, last to first and each twice, the second time maybe at another proxy."""
+    with connections[name].cursor() as cursor:
+        found, schema = cursor.adbc_execute_partitions(sql)
+    rows, again = [], []
+    for partition in reversed(found):
+        rows.append(read_partition(name, partition, schema))
+        again.append(read_partition(elsewhere or name, partition, schema))
+    return {
+        "partitions": len(found),
+        "rows": sorted(row for part in rows for row in part),
+        "alike": [sorted(part) for part in rows] == [sorted(part) for part in again],
+    }
+
+
+def read_partition(name, partition, schema):
+    with connections[name].cursor() as cursor:
+        cursor.adbc_read_partition(partition)
+        table = cursor.fetch_arrow_table()
+    if schema is not None and table.schema != schema:
+        raise ValueError(f"a partition has the schema {table.schema} instead of {schema}")
+    return by_position(table)
+
+
 def open_duckdb(database):
     global duck
     import duckdb
@@ -170,6 +194,7 @@ if __name__ == "__main__":
             "objects": objects,
             "table_schema": table_schema,
             "info": info,
+            "partitions": partitions,
             "open_duckdb": open_duckdb,
             "expected": expected,
             "tpch": tpch,

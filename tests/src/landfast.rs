@@ -29,6 +29,7 @@ pub struct Config {
     environment: Vec<(String, String)>,
     secure: bool,
     site: String,
+    signing_key: String,
 }
 
 impl Config {
@@ -55,6 +56,13 @@ impl Config {
         self
     }
 
+    /// With a key of its own to sign tickets, in this environment variable.
+    #[must_use]
+    pub fn signed(mut self, name: &str, key: &str) -> Self {
+        self.signing_key = name.to_owned();
+        self.env(name, key)
+    }
+
     /// With an environment variable that the TOML names.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -67,6 +75,9 @@ impl Config {
             "[proxy]\nsite = \"{}\"\nlisten = \"127.0.0.1:{flight}\"\n",
             self.site
         );
+        if !self.signing_key.is_empty() {
+            head.push_str(&format!("signing_key_env = \"{}\"\n", self.signing_key));
+        }
         if self.secure {
             let certificate = certificate()?;
             for (name, text) in [

@@ -86,6 +86,24 @@ struct Faults {
     reads_left: Option<u64>,
     /// Reads let through since [`Reverse::stop_after_reads`].
     reads_served: u64,
+    /// Requests that hang now.
+    hanging: u64,
+}
+
+/// A request that hangs, until it is answered or given up by who sent it.
+struct Hanging(Arc<Shared>);
+
+impl Hanging {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.state().hanging += 1;
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.state().hanging -= 1;
+    }
 }
 
 impl Reverse {
@@ -153,6 +171,11 @@ impl Reverse {
     /// Reads of objects that were let through since then.
     pub fn reads_served(&self) -> u64 {
         self.state().reads_served
+    }
+
+    /// Requests that hang now: neither answered nor given up.
+    pub fn hanging(&self) -> u64 {
+        self.state().hanging
     }
 
     /// Connections and requests that were broken because the proxy was stopped.
@@ -291,7 +314,9 @@ async fn serve(
         }
         Some(Fault::Hang) => {
             let hung = shared.state().hung.clone();
+            let hanging = Hanging::new(&shared);
             hung.cancelled().await;
+            drop(hanging);
             fuse.blow();
             return std::future::pending().await;
         }

@@ -6,9 +6,10 @@
 )]
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use landfast_tests::clients::{Adbc, Rows};
-use landfast_tests::landfast::Landfast;
+use landfast_tests::landfast::{Landfast, OPERATOR, PASSWORD, READER};
 use landfast_tests::reverse::{Fault, Seen};
 use landfast_tests::world::World;
 use serde_json::{Value, json};
@@ -382,4 +383,59 @@ fn the_same_key_in_two_buckets_is_two_files() {
         );
         assert_eq!(Value::from(as_values(rows)), json!([[1], [2], [3], [4]]));
     }
+}
+
+/// Waits until `done`, but not for long.
+fn soon(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "not soon: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_query_that_is_given_up_or_cancelled_leaves_no_read_at_a_site_that_hangs() {
+    let world = world();
+    let config = world.config().secured();
+    let landfast = Landfast::start(&config).unwrap();
+    let user = |name: &str| {
+        let mut client = Adbc::start();
+        let options = landfast.adbc_options_for(name, PASSWORD);
+        client.connect(&landfast.uri(), &options).unwrap();
+        client
+    };
+    let mut operator = user(OPERATOR);
+    // These years' files are in the cloud.
+    let sql =
+        "select sum(o_totalprice) from plant.mirror.orders where o_orderdate < date '1994-01-01'";
+    let found = |operator: &mut Adbc, column: &str| {
+        let rows = operator.query(&format!(
+            "select {column} from landfast.system.queries where statement like '%sum(o_total%' \
+             and statement not like '%queries%' order by received_at desc limit 1"
+        ));
+        rows.texts(column).pop()
+    };
+    world.gcp.line.fail("parquet", Fault::Hang);
+
+    let mut gone = user(READER);
+    gone.begin(sql);
+    soon("a read hangs", || world.gcp.line.hanging() > 0);
+    drop(gone);
+    soon("the reads stop", || world.gcp.line.hanging() == 0);
+    soon("the query is told as cancelled", || {
+        found(&mut operator, "state").as_deref() == Some("cancelled")
+    });
+
+    let mut told = user(READER);
+    told.begin(sql);
+    soon("a read hangs", || world.gcp.line.hanging() > 0);
+    let id = found(&mut operator, "query_id").unwrap();
+    operator
+        .execute(&format!("CALL landfast.cancel('{id}')"))
+        .unwrap();
+    soon("the reads stop", || world.gcp.line.hanging() == 0);
+    let refusal = told.answer().unwrap_err();
+    assert!(refusal.message.contains("cancelled"), "{refusal:?}");
+    assert_eq!(found(&mut operator, "state").as_deref(), Some("cancelled"));
 }

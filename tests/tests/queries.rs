@@ -225,3 +225,33 @@ fn tpch_with_the_near_site_stopped_between_its_first_and_its_last_read_equals_du
         assert!(!others.is_empty(), "query {number}: {reads:?}");
     }
 }
+
+#[test]
+fn partitions_are_read_in_any_order_twice_and_at_another_proxy() {
+    let world = world();
+    let key = "[limits]\nendpoint_rows = 1000\nendpoints = 4\n";
+    let secret = "a key that both proxies of this federation sign with";
+    let config = config(&world).with(key).signed("LANDFAST_KEY", secret);
+    let (here, there) = (
+        Landfast::start(&config).unwrap(),
+        Landfast::start(&config).unwrap(),
+    );
+    let mut client = client(&world, &here);
+    client
+        .ask(&json!({ "do": "connect", "uri": there.uri(), "options": there.adbc_options(), "name": "there" }))
+        .unwrap();
+    let sql = "select o_orderkey, o_comment from orders where o_orderkey > 100";
+    let read = client
+        .ask(&json!({ "do": "partitions", "sql": sql, "elsewhere": "there" }))
+        .unwrap();
+    assert_eq!(read["partitions"], 4);
+    assert_eq!(read["alike"], true);
+    let want = client
+        .ask(&json!({ "do": "expected", "sql": format!("{sql} order by 1") }))
+        .unwrap();
+    assert_eq!(read["rows"], want["rows"]);
+    let ordered = client
+        .ask(&json!({ "do": "partitions", "sql": format!("{sql} order by 1") }))
+        .unwrap();
+    assert_eq!(ordered["partitions"], 1);
+}
