@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 /// What is still refused: the engine whose fixtures are, words of the refusal, and what is missing. A wrong answer can't be
 /// listed. An entry that refuses nothing any more fails the test until it comes off the list.
 const NOT_YET: &[(&str, &str, &str)] = &[
-    ("spark", "has the format AVRO", "delete files in Avro"),
     (
         "views",
         "it is written for spark",

@@ -6,7 +6,7 @@ use libdeflater::{DecompressionError, Decompressor};
 
 use super::{Malformed, Result};
 
-/// A block's length at most once it is decompressed.
+/// A block's length at most once it is decompressed, of a metadata file.
 pub(super) const BLOCK_BYTES_MAX: usize = 1 << 30;
 
 /// Snappy says how long its output is, and no output is longer than so many times the input.
@@ -38,18 +38,23 @@ impl Codec {
         }
     }
 
-    /// Decompresses a block into `out`, whose content is lost.
-    pub(super) fn decompress(self, block: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    /// Decompresses a block into `out`, whose content is lost: `bytes_max` at most.
+    pub(super) fn decompress(
+        self,
+        block: &[u8],
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<()> {
         out.clear();
         match self {
             Self::Null => out.extend_from_slice(block),
-            Self::Deflate => inflate(block, out)?,
+            Self::Deflate => inflate(block, out, bytes_max)?,
             Self::Zstandard => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(block)
                     .map_err(|_| "a block can't be decompressed")?;
-                unpack(decoder, out)?;
+                unpack(decoder, out, bytes_max)?;
             }
-            Self::Snappy => snappy(block, out)?,
+            Self::Snappy => snappy(block, out, bytes_max)?,
         }
         Ok(())
     }
@@ -57,9 +62,9 @@ impl Codec {
 
 /// Raw deflate. It doesn't say how long its output is: where there is too little room, it begins again with twice as
 /// much. A file's blocks are about as long as each other, so that only the first few do.
-fn inflate(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
+fn inflate(block: &[u8], out: &mut Vec<u8>, bytes_max: usize) -> Result<()> {
     let possible = block.len().saturating_mul(DEFLATE_EXPANSION_MAX);
-    let longest = possible.min(BLOCK_BYTES_MAX);
+    let longest = possible.min(bytes_max);
     let mut room = out
         .capacity()
         .max(block.len().saturating_mul(4))
@@ -84,19 +89,19 @@ fn inflate(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
 }
 
 /// Grows as output comes, so that memory follows what is there, not what is claimed.
-fn unpack(decoder: impl Read, out: &mut Vec<u8>) -> Result<()> {
+fn unpack(decoder: impl Read, out: &mut Vec<u8>, bytes_max: usize) -> Result<()> {
     decoder
-        .take(BLOCK_BYTES_MAX as u64 + 1)
+        .take(bytes_max as u64 + 1)
         .read_to_end(out)
         .map_err(|_| "a block can't be decompressed")?;
-    if out.len() > BLOCK_BYTES_MAX {
+    if out.len() > bytes_max {
         return Err("a block is longer than any writer's".into());
     }
     Ok(())
 }
 
 /// Raw snappy, followed by the CRC-32 of what was compressed.
-fn snappy(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
+fn snappy(block: &[u8], out: &mut Vec<u8>, bytes_max: usize) -> Result<()> {
     let split = block
         .len()
         .checked_sub(4)
@@ -104,7 +109,7 @@ fn snappy(block: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let (compressed, checksum) = block.split_at(split);
     let length = snap::raw::decompress_len(compressed).map_err(|_| "a block is no snappy")?;
     let possible = compressed.len().saturating_mul(SNAPPY_EXPANSION_MAX);
-    if length > possible.min(BLOCK_BYTES_MAX) {
+    if length > possible.min(bytes_max) {
         return Err("a block says that it is longer than it can be".into());
     }
     out.resize(length, 0);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::codec::Codec;
+use super::codec::{BLOCK_BYTES_MAX, Codec};
 use super::{Cursor, Result, Schema};
 
 /// A header's length at most, in bytes: it holds the schema, so it isn't small.
@@ -65,6 +65,18 @@ impl<'a> Container<'a> {
     /// A block is torn or damaged, or `each` fails.
     pub(crate) fn blocks<E: From<super::Malformed>>(
         &self,
+        each: impl FnMut(u64, &mut Cursor<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.blocks_within(BLOCK_BYTES_MAX, each)
+    }
+
+    /// The same, of blocks of at most so many bytes once they are decompressed.
+    ///
+    /// # Errors
+    /// A block is torn, damaged or longer, or `each` fails.
+    pub(super) fn blocks_within<E: From<super::Malformed>>(
+        &self,
+        bytes_max: usize,
         mut each: impl FnMut(u64, &mut Cursor<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let mut body = Cursor::new(self.body);
@@ -74,7 +86,7 @@ impl<'a> Container<'a> {
             let bytes = match self.codec {
                 Codec::Null => block,
                 codec => {
-                    codec.decompress(block, &mut plain)?;
+                    codec.decompress(block, &mut plain, bytes_max)?;
                     &plain
                 }
             };

@@ -1,13 +1,14 @@
-//! Avro object container files, read by hand: manifest lists and manifests are nothing else.
+//! Avro object container files, read by hand: manifest lists and manifests are nothing else, and delete files may be.
 //!
 //! Avro 1.11.3, "Object Container Files". A [`Container`] gives the header and the blocks, each decompressed; a
 //! [`Schema`] says what lies in them; a [`Cursor`] reads values one after the other, and skips those that nobody wants.
-//! Nothing here panics or allocates more than the input justifies, whatever the bytes are.
+//! An [`AvroFile`] gives the rows of a file that is no metadata. Nothing here panics or allocates more than the input justifies, whatever the bytes are.
 
 mod codec;
 mod container;
 mod cursor;
 mod plan;
+mod rows;
 mod schema;
 
 use std::borrow::Cow;
@@ -16,6 +17,8 @@ use std::fmt;
 pub(crate) use container::Container;
 pub(crate) use cursor::Cursor;
 pub(crate) use plan::{RecordPlan, counts, values};
+pub use rows::{AvroFault, AvroField, AvroFile, AvroTaker, AvroType, AvroValue};
+pub use schema::AvroUnit;
 pub(crate) use schema::{Field, Kind, Logical, Schema};
 
 /// Why bytes aren't the Avro file that they should be.

@@ -57,11 +57,29 @@ pub(crate) struct Field {
     pub(crate) schema: Arc<Schema>,
 }
 
-/// The logical types that change how a partition value is read; of the others the encoding says enough.
+/// The logical types that say more than the encoding does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Logical {
-    Decimal,
+    /// So many digits, of which so many are behind the point, where that is said.
+    Decimal {
+        digits: u64,
+        places: u64,
+    },
     Uuid,
+    Date,
+    Time(AvroUnit),
+    Timestamp(AvroUnit),
+}
+
+/// What a time of day or a timestamp counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AvroUnit {
+    /// Thousandths of a second.
+    Millis,
+    /// Millionths.
+    Micros,
+    /// Billionths.
+    Nanos,
 }
 
 impl Schema {
@@ -177,11 +195,7 @@ impl Parser {
             return self.schema(of, namespace, depth + 1);
         };
         let inner = |key: &str| object.get(key).ok_or("a list or map has no items");
-        let logical = match object.get("logicalType").and_then(Value::as_str) {
-            Some("decimal") => Some(Logical::Decimal),
-            Some("uuid") => Some(Logical::Uuid),
-            _ => None,
-        };
+        let logical = logical(object);
         let (full, namespace) = full_name(object, namespace);
         let kind = match of.as_str() {
             "record" | "error" => {
@@ -234,6 +248,24 @@ impl Parser {
             .cloned()
             .ok_or_else(|| Malformed::new(format!("its schema names the unknown type {name:?}")))
     }
+}
+
+fn logical(object: &Map<String, Value>) -> Option<Logical> {
+    let count = |key: &str| object.get(key).and_then(Value::as_u64).unwrap_or_default();
+    Some(match object.get("logicalType").and_then(Value::as_str)? {
+        "decimal" => Logical::Decimal {
+            digits: count("precision"),
+            places: count("scale"),
+        },
+        "uuid" => Logical::Uuid,
+        "date" => Logical::Date,
+        "time-millis" => Logical::Time(AvroUnit::Millis),
+        "time-micros" => Logical::Time(AvroUnit::Micros),
+        "timestamp-millis" | "local-timestamp-millis" => Logical::Timestamp(AvroUnit::Millis),
+        "timestamp-micros" | "local-timestamp-micros" => Logical::Timestamp(AvroUnit::Micros),
+        "timestamp-nanos" | "local-timestamp-nanos" => Logical::Timestamp(AvroUnit::Nanos),
+        _ => return None,
+    })
 }
 
 fn primitive(name: &str) -> Option<Kind> {

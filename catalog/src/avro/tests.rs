@@ -137,6 +137,103 @@ fn every_type_is_skipped_under_every_codec() {
     assert!(read_all(&other).unwrap_err().to_string().contains("bzip2"));
 }
 
+/// Takes rows as text, and stops after so many.
+struct Texts {
+    rows: Vec<String>,
+    rows_max: usize,
+}
+
+impl AvroTaker for Texts {
+    type Error = &'static str;
+
+    fn row(
+        &mut self,
+        row: &[AvroValue<'_>],
+        block_bytes: usize,
+    ) -> std::result::Result<(), Self::Error> {
+        assert!(block_bytes > 0);
+        if self.rows.len() == self.rows_max {
+            return Err("enough");
+        }
+        self.rows.push(format!("{row:?}"));
+        Ok(())
+    }
+}
+
+fn rows_of(bytes: &[u8], rows_max: usize) -> std::result::Result<Vec<String>, String> {
+    let mut texts = Texts {
+        rows: Vec::new(),
+        rows_max,
+    };
+    match AvroFile::open(bytes)?.rows(&mut texts) {
+        Ok(()) => Ok(texts.rows),
+        Err(AvroFault::Malformed(reason)) => Err(reason),
+        Err(AvroFault::Taker(why)) => Err(why.to_owned()),
+    }
+}
+
+#[test]
+fn a_row_has_a_value_for_each_field_and_nulls_for_a_record_that_is_not_there() {
+    let schema = r#"{"type": "record", "name": "r", "fields": [
+        {"name": "path", "type": "string", "field-id": 7},
+        {"name": "list", "type": {"type": "array", "items": "int"}},
+        {"name": "within", "type": ["null", {"type": "record", "name": "w", "fields": [
+            {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}], "field-id": 8},
+            {"name": "price", "type": {"type": "fixed", "name": "p", "size": 2, "logicalType": "decimal", "precision": 4, "scale": 2}}
+        ]}]},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    ]}"#;
+    let list = [long(1), long(5), long(0)].concat();
+    let there = [
+        blob(b"a"),
+        list.clone(),
+        long(1),
+        long(1),
+        long(-3),
+        vec![0xff, 0x9c],
+        long(9),
+    ];
+    let gone = [blob(b"b"), list, long(0), long(10)];
+    let block = [there.concat(), gone.concat()].concat();
+    let bytes = file(&[("avro.schema", schema.as_bytes())], "deflate", &[(2, block)]);
+    let opened = AvroFile::open(&bytes).unwrap();
+    let fields: Vec<_> = opened.fields().iter().map(|field| (field.id, field.slot)).collect();
+    assert_eq!(fields, [(Some(7), 0), (None, 1), (None, 2), (None, 5)]);
+    assert_eq!(opened.fields()[1].of, AvroType::Unread);
+    let AvroType::Record(within) = &opened.fields()[2].of else {
+        panic!("a record");
+    };
+    assert_eq!((&within[0].of, within[0].slot), (&AvroType::Date, 3));
+    let price = AvroType::Decimal {
+        digits: 4,
+        places: 2,
+    };
+    assert_eq!((&within[1].of, within[1].slot), (&price, 4));
+    assert_eq!(opened.fields()[3].of, AvroType::Timestamp(AvroUnit::Micros));
+    assert_eq!(
+        rows_of(&bytes, 9).unwrap(),
+        [
+            "[Text(\"a\"), Null, Record, Whole(-3), Decimal(-100), Whole(9)]",
+            "[Text(\"b\"), Null, Null, Null, Null, Whole(10)]",
+        ]
+    );
+    assert_eq!(rows_of(&bytes, 1), Err("enough".to_owned()));
+}
+
+#[test]
+fn rows_of_what_is_no_record_or_unpacks_to_too_much_are_refused() {
+    let numbers = file(&[("avro.schema", b"\"long\"")], "null", &[(1, long(3))]);
+    assert!(rows_of(&numbers, 9).unwrap_err().contains("records"));
+    let schema = r#"{"type": "record", "name": "r", "fields": [{"name": "b", "type": "bytes"}]}"#;
+    let header = [("avro.schema", schema.as_bytes())];
+    let large = blob(&vec![0; 65 << 20]);
+    for codec in ["deflate", "snappy", "zstandard"] {
+        let bytes = file(&header, codec, &[(1, large.clone())]);
+        assert!(bytes.len() < 8 << 20, "{codec}");
+        assert!(rows_of(&bytes, 9).is_err(), "{codec}");
+    }
+}
+
 #[test]
 fn a_file_cut_anywhere_but_between_blocks_is_refused() {
     for codec in ["null", "deflate", "snappy", "zstandard"] {
@@ -220,6 +317,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] ^= 1_u8 << bit;
             let _ = read_all(&bytes);
+            let _ = rows_of(&bytes, usize::MAX);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct DeleteFile {
     pub id: FileId,
     /// What it deletes.
     pub content: DeleteContent,
+    /// How it is encoded.
+    pub format: DeleteFormat,
     /// Its records: deleted positions (which may repeat, or lie in files that are gone), keys, or a vector's cardinality.
     pub rows: u64,
     /// The data sequence number, inherited where the entry has none.
@@ -31,10 +33,21 @@ pub struct DeleteFile {
     pub partition: Arc<Struct>,
 }
 
+/// How a delete file is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeleteFormat {
+    /// Positions or keys, as rows.
+    Parquet,
+    /// Positions or keys, as rows.
+    Avro,
+    /// Deletion vectors.
+    Puffin,
+}
+
 /// What a delete file deletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeleteContent {
-    /// Rows by file and position, in a Parquet file.
+    /// Rows by file and position, as rows of a file.
     Positions {
         /// The only data file that it is about, where the manifest says so.
         of: Option<CanonicalUri>,
@@ -48,7 +61,7 @@ pub enum DeleteContent {
         /// The blob's length in bytes.
         length: u64,
     },
-    /// Rows that have one of the recorded keys, in a Parquet file.
+    /// Rows that have one of the recorded keys, as rows of a file.
     Equality {
         /// The field ids of the key's columns, ascending.
         field_ids: Box<[i32]>,

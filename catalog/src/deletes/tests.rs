@@ -39,6 +39,10 @@ fn data(uri: &str, sequence_number: i64, spec_id: i32, partition: Struct) -> Dat
 fn delete(uri: &str, content: DeleteContent, sequence: i64, spec: i32, of: Struct) -> DeleteFile {
     DeleteFile {
         id: id(uri),
+        format: match content {
+            DeleteContent::Vector { .. } => DeleteFormat::Puffin,
+            _ => DeleteFormat::Parquet,
+        },
         content,
         rows: 1,
         sequence_number: sequence,

@@ -19,7 +19,6 @@ use iceberg::spec::NameMapping;
 use landfast_sites::CanonicalUri;
 
 use super::cast::{ByFieldId, Conversion, conversion};
-use super::footers::Footer;
 use super::mapping::{IdSource, identified};
 use crate::types::field_id;
 
@@ -43,6 +42,15 @@ enum ColumnSource {
     Unreadable(String),
 }
 
+/// A file's own schema, with the field ids that it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSchema<'a> {
+    /// What the file's types are in Arrow.
+    pub(super) inferred: &'a SchemaRef,
+    /// The same with INT96 timestamps in nanoseconds, where the file has any.
+    pub(super) in_nanos: Option<&'a SchemaRef>,
+}
+
 /// What a table says of columns that a file may lack.
 #[derive(Debug, Default)]
 pub(super) struct Absentees<'a> {
@@ -57,12 +65,12 @@ impl FileColumns {
     pub(super) fn resolve(
         uri: &CanonicalUri,
         table: &SchemaRef,
-        footer: &Footer,
+        schema: FileSchema<'_>,
         mapping: Option<&NameMapping>,
         absentees: &Absentees<'_>,
     ) -> Self {
         let constants = absentees.partition;
-        let known = identified(&footer.schema, mapping, constants);
+        let known = identified(schema.inferred, mapping, constants);
         let wanted = |field: &Field| {
             let id = field_id(field)?;
             table
@@ -71,8 +79,8 @@ impl FileColumns {
                 .find(|wanted| field_id(wanted) == Some(id))
                 .map(Arc::as_ref)
         };
-        let (mut known, mut inferred) = (known.to_vec(), footer.schema.fields().to_vec());
-        if let Some(nanos) = &footer.schema_in_nanos {
+        let (mut known, mut inferred) = (known.to_vec(), schema.inferred.fields().to_vec());
+        if let Some(nanos) = schema.in_nanos {
             let finer = identified(nanos, mapping, constants);
             for (at, field) in finer.iter().enumerate() {
                 if wanted(field).is_some_and(|wanted| has_nanos(wanted.data_type())) {
@@ -92,7 +100,7 @@ impl FileColumns {
             .zip(&inferred)
             .map(|(known, actual)| hinted(known, actual, wanted(known)));
         let hinted: Vec<FieldRef> = guard_names(hinted.collect(), &known, table);
-        let by_position = IdSource::of(&footer.schema, mapping) == IdSource::Position;
+        let by_position = IdSource::of(schema.inferred, mapping) == IdSource::Position;
         let sources = table
             .fields()
             .iter()
@@ -106,7 +114,7 @@ impl FileColumns {
                 }
             })
             .collect();
-        let metadata = footer.schema.metadata().clone();
+        let metadata = schema.inferred.metadata().clone();
         Self {
             uri: uri.clone(),
             table: Arc::clone(table),

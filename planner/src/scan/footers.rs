@@ -16,6 +16,7 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
+use super::columns::FileSchema;
 use super::sound_footer::sound;
 use crate::error::is_over_budget;
 
@@ -45,6 +46,14 @@ pub(super) struct Footer {
 }
 
 impl Footer {
+    /// The file's own schema.
+    pub(super) fn file_schema(&self) -> FileSchema<'_> {
+        FileSchema {
+            inferred: &self.schema,
+            in_nanos: self.schema_in_nanos.as_ref(),
+        }
+    }
+
     /// The footer that this metadata is.
     pub(super) fn of(metadata: ParquetMetaData) -> Result<Self> {
         let metadata = sound(metadata)?;

@@ -223,7 +223,13 @@ impl Partition {
             defaults: &plan.defaults,
         };
         let mapping = plan.mapping.as_deref();
-        let columns = FileColumns::resolve(&lake.uri, &plan.columns, &footer, mapping, &absentees);
+        let columns = FileColumns::resolve(
+            &lake.uri,
+            &plan.columns,
+            footer.file_schema(),
+            mapping,
+            &absentees,
+        );
         let columns = Arc::new(columns);
 
         let mut filters = self.filters.open(&lake.maybe_nan)?;

@@ -10,7 +10,9 @@ use super::inherit::Inheritance;
 use super::raw::{EntryReader, RawEntry};
 use super::{check_content, refuse_encrypted};
 use crate::avro::Container;
-use crate::deletes::{DELETED_FILE_PATH, DeleteContent, DeleteFile, only_data_file};
+use crate::deletes::{
+    DELETED_FILE_PATH, DeleteContent, DeleteFile, DeleteFormat, only_data_file,
+};
 use crate::files::ManifestSummary;
 use crate::metadata::document::Refusal;
 
@@ -33,9 +35,11 @@ pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<Vec<Delet
                     new
                 }
             };
+            let (content, format) = content(raw)?;
             files.push(DeleteFile {
                 id: FileId::new(CanonicalUri::new(raw.path), Some(raw.size)),
-                content: content(raw)?,
+                content,
+                format,
                 rows: raw.rows,
                 sequence_number: inheritance.data_sequence_number(raw)?,
                 spec_id: summary.spec_id,
@@ -48,25 +52,34 @@ pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<Vec<Delet
     Ok(files)
 }
 
-fn content(raw: &RawEntry<'_>) -> Result<DeleteContent, Refusal> {
+fn content(raw: &RawEntry<'_>) -> Result<(DeleteContent, DeleteFormat), Refusal> {
     let of = raw.referenced_data_file.map(CanonicalUri::new);
     let whole = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
     let invalid = |what: &str| Err(Refusal::Invalid(format!("{} {what}", raw.path)));
-    let is = |format: &str| raw.format.eq_ignore_ascii_case(format);
-    match raw.content {
-        1 if is("parquet") => {
+    let formats = [
+        ("parquet", DeleteFormat::Parquet),
+        ("avro", DeleteFormat::Avro),
+        ("puffin", DeleteFormat::Puffin),
+    ];
+    let known = formats
+        .into_iter()
+        .find(|(name, _)| raw.format.eq_ignore_ascii_case(name));
+    let format = known.map(|(_, format)| format);
+    let rows = format.filter(|format| *format != DeleteFormat::Puffin);
+    match (raw.content, rows, format) {
+        (1, Some(rows), _) => {
             let of = of.or_else(|| only_data_file_of(raw));
-            Ok(DeleteContent::Positions { of })
+            Ok((DeleteContent::Positions { of }, rows))
         }
-        1 if is("puffin") => match (of, whole(raw.content_offset), whole(raw.content_size)) {
+        (1, None, Some(puffin)) => match (of, whole(raw.content_offset), whole(raw.content_size)) {
             (Some(of), Some(offset), Some(length)) => {
-                Ok(DeleteContent::Vector { of, offset, length })
+                Ok((DeleteContent::Vector { of, offset, length }, puffin))
             }
             _ => invalid(
                 "is a file of deletion vectors, and its entry does not say where the vector lies or which file it is about",
             ),
         },
-        2 if is("parquet") => {
+        (2, Some(rows), _) => {
             let ids: Option<Vec<i32>> = raw
                 .equality_ids
                 .iter()
@@ -79,12 +92,11 @@ fn content(raw: &RawEntry<'_>) -> Result<DeleteContent, Refusal> {
             };
             field_ids.sort_unstable();
             field_ids.dedup();
-            Ok(DeleteContent::Equality {
-                field_ids: field_ids.into(),
-            })
+            let field_ids = field_ids.into();
+            Ok((DeleteContent::Equality { field_ids }, rows))
         }
-        0 => invalid("is a data file, and its manifest is one of delete files"),
-        1 | 2 => Err(Refusal::Unsupported(format!(
+        (0, _, _) => invalid("is a data file, and its manifest is one of delete files"),
+        (1 | 2, _, _) => Err(Refusal::Unsupported(format!(
             "its delete file {} has the format {}",
             raw.path, raw.format
         ))),

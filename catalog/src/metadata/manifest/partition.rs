@@ -93,7 +93,7 @@ fn value(cursor: &mut Cursor<'_>, schema: &Schema) -> Result<PrimitiveLiteral, M
             PrimitiveLiteral::UInt128(uuid.map_err(|_| "a partition's UUID is none")?.as_u128())
         }
         (Kind::String, _) => PrimitiveLiteral::String(cursor.text(schema)?.to_owned()),
-        (Kind::Bytes | Kind::Fixed(_), Some(Logical::Decimal)) => {
+        (Kind::Bytes | Kind::Fixed(_), Some(Logical::Decimal { .. })) => {
             PrimitiveLiteral::Int128(decimal(cursor.blob(schema)?)?)
         }
         (Kind::Fixed(16), Some(Logical::Uuid)) => {

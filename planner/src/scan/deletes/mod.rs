@@ -9,6 +9,7 @@
 //! - A delete file that can't be read or understood fails the query: no row comes back that should be gone.
 //! - Paths are compared as they are written, byte by byte.
 
+mod avro_file;
 mod cache;
 mod key_columns;
 mod keys;
@@ -16,6 +17,7 @@ mod parquet_file;
 mod plan;
 mod positions;
 mod read;
+mod rows;
 mod selection;
 mod sift;
 mod statistics;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use datafusion::error::DataFusionError;
+use landfast_catalog::DeleteFormat;
 use landfast_sites::{CanonicalUri, Route};
 
 use crate::PlannerError;
@@ -117,6 +120,8 @@ impl LakeDeletes {
 pub struct DeleteSource {
     /// The file's identity.
     pub uri: CanonicalUri,
+    /// How it is encoded.
+    pub format: DeleteFormat,
     /// Its recorded size.
     pub size_bytes: u64,
     /// Its data sequence number.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader};
-use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
@@ -11,7 +10,6 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion_physical_expr_adapter::PhysicalExprAdapter;
-use iceberg::spec::NameMapping;
 use landfast_sites::CanonicalUri;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -21,11 +19,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::corrupt;
-use crate::scan::columns::{Absentees, FileColumns};
+use super::rows::RowsWanted;
+use crate::scan::columns::FileColumns;
 use crate::scan::footers::Footer;
-
-/// Rows decoded at once.
-const BATCH_ROWS: usize = 8192;
 
 /// Columns of a delete file, batch by batch.
 pub(super) struct DeleteColumns {
@@ -35,23 +31,26 @@ pub(super) struct DeleteColumns {
 }
 
 impl DeleteColumns {
-    /// Opens a whole delete file, of which the columns of `wanted` are to be had.
+    /// Opens a whole delete file, of which these columns are to be had.
     ///
     /// # Errors
     /// The file is no Parquet file, or has no such columns.
     pub(super) fn open(
         uri: &CanonicalUri,
         bytes: Bytes,
-        wanted: &SchemaRef,
-        mapping: Option<&NameMapping>,
-        absentees: &Absentees<'_>,
+        rows: &RowsWanted<'_>,
     ) -> Result<Self> {
+        let RowsWanted {
+            columns: wanted,
+            mapping,
+            absentees,
+        } = *rows;
         let broken = |error: parquet::errors::ParquetError| corrupt(uri, error);
         let metadata = ParquetMetaDataReader::new()
             .parse_and_finish(&bytes)
             .map_err(broken)?;
         let footer = Footer::of(metadata).map_err(broken)?;
-        let resolved = FileColumns::resolve(uri, wanted, &footer, mapping, absentees);
+        let resolved = FileColumns::resolve(uri, wanted, footer.file_schema(), mapping, absentees);
         let options = ArrowReaderOptions::new().with_schema(Arc::clone(resolved.file_schema()));
         let metadata =
             ArrowReaderMetadata::try_new(Arc::clone(&footer.metadata), options).map_err(broken)?;
@@ -68,7 +67,7 @@ impl DeleteColumns {
         );
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
             .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
+            .with_batch_size(super::rows::BATCH_ROWS)
             .build()
             .map_err(broken)?;
         let read = RecordBatchReader::schema(&reader);

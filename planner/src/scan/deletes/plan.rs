@@ -195,6 +195,7 @@ impl<'a, 't> DeletePlanner<'a, 't> {
         }
         let source = Arc::new(DeleteSource {
             uri: file.id.uri.clone(),
+            format: file.format,
             size_bytes: file.id.size.unwrap_or_default(),
             sequence_number: file.sequence_number,
             route: placed.route,

@@ -1,18 +1,19 @@
-//! Position delete files: Parquet files of paths and positions.
+//! Position delete files: rows of paths and positions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::Result;
 use iceberg::spec::{MappedField, NameMapping};
+use landfast_catalog::DeleteFormat;
 use landfast_sites::CanonicalUri;
 use roaring::RoaringTreemap;
 
 use super::corrupt;
-use super::parquet_file::DeleteColumns;
+use super::rows::{RowsWanted, each_batch};
 use crate::scan::columns::Absentees;
 use crate::types::FIELD_ID_KEY;
 
@@ -51,19 +52,22 @@ impl PositionFile {
     /// Reads a whole position delete file. Its rows may stand in any order, repeat themselves, and name files that are
     /// gone. `watch` is told now and then about how many bytes are held so far, and may stop the reading.
     pub(super) fn read(
-        uri: &CanonicalUri,
+        (uri, format): (&CanonicalUri, DeleteFormat),
         bytes: Bytes,
         mut watch: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         static WANTED: LazyLock<SchemaRef> = LazyLock::new(wanted);
         static BY_NAME: LazyLock<NameMapping> = LazyLock::new(by_name);
         let absentees = Absentees::default();
-        let columns = DeleteColumns::open(uri, bytes, &WANTED, Some(&BY_NAME), &absentees)?;
+        let wanted = RowsWanted {
+            columns: &WANTED,
+            mapping: Some(&BY_NAME),
+            absentees: &absentees,
+        };
         let mut found: HashMap<String, RoaringTreemap> = HashMap::new();
         let mut held = 0;
-        for columns in columns {
-            let columns = columns?;
-            let [paths, positions] = columns.as_slice() else {
+        let mut take = |columns: &[ArrayRef], decoding: usize| {
+            let [paths, positions] = columns else {
                 return Err(corrupt(uri, "it has not two columns"));
             };
             if paths.null_count() + positions.null_count() > 0 {
@@ -91,8 +95,9 @@ impl PositionFile {
                 at = end;
             }
             held += positions.len() * ROW_BYTES;
-            watch(held)?;
-        }
+            watch(held + decoding)
+        };
+        each_batch((uri, format), bytes, &wanted, &mut take)?;
         let by_file = found.into_iter().map(|(path, mut bitmap)| {
             bitmap.optimize();
             (CanonicalUri::new(path), Arc::new(bitmap))

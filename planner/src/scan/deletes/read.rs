@@ -17,8 +17,8 @@ use roaring::RoaringTreemap;
 
 use super::cache::{Held, Identity, Kept};
 use super::keys::{KeySet, type_within, within};
-use super::parquet_file::DeleteColumns;
 use super::positions::PositionFile;
+use super::rows::{RowsWanted, each_batch};
 use super::{DeleteSource, KeyColumn, KeyDeletes, LakeDeletes, VectorBlob, corrupt, vector};
 use crate::scan::ScanContext;
 use crate::scan::columns::Absentees;
@@ -169,7 +169,8 @@ impl DeleteReader<'_> {
         let size = bytes_of(file.size_bytes);
         reservation.try_resize(size)?;
         let bytes = self.read(file, 0, file.size_bytes).await?;
-        let (uri, sequence_number) = (file.uri.clone(), file.sequence_number);
+        let (uri, format) = (file.uri.clone(), file.format);
+        let sequence_number = file.sequence_number;
         let (asked, reservation) = (Arc::clone(asked), Arc::clone(reservation));
         let (mapping, defaults) = (self.mapping.cloned(), Arc::clone(self.defaults));
         let decode = move || {
@@ -184,16 +185,20 @@ impl DeleteReader<'_> {
                 partition: &[],
                 defaults: &defaults,
             };
-            let mapping = mapping.as_deref();
-            for columns in DeleteColumns::open(&uri, bytes, &wanted, mapping, &absentees)? {
-                let columns = columns?;
+            let wanted = RowsWanted {
+                columns: &wanted,
+                mapping: mapping.as_deref(),
+                absentees: &absentees,
+            };
+            let mut take = |columns: &[ArrayRef], decoding: usize| {
                 let keys = columns.iter().zip(asked.iter());
                 let keys: Result<Vec<ArrayRef>> = keys
                     .map(|(column, field)| within(column, &only_path(field)))
                     .collect();
                 set.insert(&keys?, sequence_number)?;
-                reservation.try_resize(size + set.heap_bytes())?;
-            }
+                reservation.try_resize(size + decoding + set.heap_bytes())
+            };
+            each_batch((&uri, format), bytes, &wanted, &mut take)?;
             set.shrink();
             Ok(set)
         };
@@ -257,9 +262,11 @@ impl DeleteReader<'_> {
             let size = bytes_of(file.size_bytes);
             watched.try_resize(size)?;
             let bytes = self.read(file, 0, file.size_bytes).await?;
-            let uri = file.uri.clone();
-            let decode =
-                move || PositionFile::read(&uri, bytes, |held| watched.try_resize(size + held));
+            let (uri, format) = (file.uri.clone(), file.format);
+            let decode = move || {
+                let watch = |held| watched.try_resize(size + held);
+                PositionFile::read((&uri, format), bytes, watch)
+            };
             let positions = decoded(file.size_bytes, decode).await?;
             Ok(Kept::Positions(Arc::new(positions)))
         };

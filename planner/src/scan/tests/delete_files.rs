@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use iceberg::spec::{Literal, Struct};
-use landfast_catalog::{DataFile, DeleteContent, DeleteFile};
+use landfast_catalog::{DataFile, DeleteContent, DeleteFile, DeleteFormat};
 use landfast_sites::{CanonicalUri, FileId};
 use roaring::RoaringTreemap;
 
@@ -13,9 +13,13 @@ use super::lake::{Lake, batch, field};
 use crate::scan::deletes::encode_vector;
 
 /// Of an unpartitioned table, with the sequence number 1.
-fn delete_file(id: FileId, content: DeleteContent, rows: u64) -> DeleteFile {
+pub(super) fn delete_file(id: FileId, content: DeleteContent, rows: u64) -> DeleteFile {
     DeleteFile {
         id,
+        format: match content {
+            DeleteContent::Vector { .. } => DeleteFormat::Puffin,
+            _ => DeleteFormat::Parquet,
+        },
         content,
         rows,
         sequence_number: 1,

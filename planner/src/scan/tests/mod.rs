@@ -1,5 +1,6 @@
 //! Trap tests: what a scan of Iceberg files gets wrong first.
 
+mod avro_deletes;
 mod columns;
 mod defaults;
 mod delete_files;
