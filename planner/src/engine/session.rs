@@ -16,7 +16,7 @@ use datafusion::prelude::SessionConfig;
 use super::EngineSpec;
 use super::comparisons::ComparedAlike;
 use super::functions;
-use crate::scan::keep_sound_dynamic_filters;
+use crate::scan::{keep_sound_dynamic_filters, physical_rules};
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
 
@@ -59,6 +59,7 @@ pub(super) fn template(spec: &EngineSpec) -> Result<(SessionState, Arc<dyn Memor
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(functions::table())
+        .with_physical_optimizer_rules(physical_rules())
         .build();
     state.register_function_rewrite(Arc::new(ComparedAlike))?;
     Ok((state, pool))

@@ -25,10 +25,12 @@ mod prune;
 mod reader;
 mod row_columns;
 mod scan_columns;
+mod sorted;
 mod sound_footer;
 mod source;
 mod split;
 mod statistics;
+mod steps;
 mod summary;
 mod survivors;
 
@@ -52,6 +54,7 @@ pub use metadata_columns::{
     FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,
 };
 pub use provider::LakeTable;
+pub(crate) use sorted::physical_rules;
 pub use source::{LakeFile, LakeParquetSource};
 pub use summary::{ScanSummary, SitePlacement, scan_summaries};
 

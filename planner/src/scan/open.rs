@@ -26,12 +26,14 @@ use object_store::ObjectStore;
 use super::ScanContext;
 use super::columns::{Absentees, FileColumns};
 use super::deletes::{
-    DeleteReader, DeletedKeys, DeletedPositions, Sieve, Sifted, columns_to_read, without,
+    DeleteReader, DeletedKeys, DeletedPositions, Sieve, columns_to_read, without,
 };
 use super::filters::{Filters, OpenedFilters, asked_of_statistics, cannot_fail};
 use super::footers::{FileAtSites, Footer};
 use super::row_columns::{FileRows, OneFile};
+use super::sorted::OrderCheck;
 use super::source::{LakeFile, ScanPlan, all_of};
+use super::steps::{BatchStep, Stepped};
 
 /// What is deleted from one file, read.
 #[derive(Default)]
@@ -56,6 +58,8 @@ struct Partition {
     shared: Shared,
     /// Limit and order of the scan, and nothing else: it is copied for each file.
     slim: FileScanConfig,
+    /// Where rows are promised in order.
+    order: Option<Arc<OrderCheck>>,
     index: usize,
 }
 
@@ -83,7 +87,10 @@ impl LakeMorselizer {
                 .with_preserve_order(config.preserve_order)
                 .with_statistics(Default::default())
                 .build();
+        let ordering = config.output_ordering.first();
+        let order = ordering.and_then(|ordering| OrderCheck::new(ordering, &projection));
         Ok(Self(Arc::new(Partition {
+            order: order.map(Arc::new),
             parquet,
             every,
             projection,
@@ -289,10 +296,11 @@ impl Partition {
         let morselizer =
             parquet.create_morselizer(Arc::clone(&self.shared.store), &config, self.index)?;
         let planner = morselizer.plan_file(file.with_extension(footer))?;
-        Ok(match sieve {
-            Some(sieve) => Box::new(Sifted { planner, sieve }),
-            None => planner,
-        })
+        let sieve = sieve.map(|sieve| -> Arc<dyn BatchStep> { sieve });
+        let order = self.order.as_ref();
+        let order = order.map(|order| -> Arc<dyn BatchStep> { Arc::new(order.of_file(&lake.uri)) });
+        let steps = sieve.into_iter().chain(order);
+        Ok(steps.fold(planner, |planner, step| Box::new(Stepped { planner, step })))
     }
 
     fn rows_deleted_by_key(&self) -> Count {

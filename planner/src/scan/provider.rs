@@ -33,6 +33,7 @@ use super::placing::{Placed, Placer};
 use super::prune::Pruner;
 use super::reader::RoutedReaders;
 use super::scan_columns::{ScanColumns, counts};
+use super::sorted::order_of;
 use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
@@ -260,6 +261,7 @@ impl LakeTable {
             columns: Arc::clone(&self.schema),
             metadata: 0..0,
             row_number: None,
+            order: None,
         })
     }
 }
@@ -348,6 +350,7 @@ impl TableProvider for LakeTable {
         plan.columns = columns.by_id();
         plan.metadata = columns.metadata();
         plan.row_number = columns.row_number();
+        plan.order = order_of(&self.table, &files);
         self.exec(
             state,
             (groups, statistics),

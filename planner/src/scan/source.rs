@@ -73,6 +73,8 @@ pub(super) struct ScanPlan {
     pub(super) metadata: Range<usize>,
     /// What the reader counts rows as, where it does.
     pub(super) row_number: Option<FieldRef>,
+    /// The order that the rows of each file are in.
+    pub(super) order: Option<LexOrdering>,
 }
 
 /// Reads the files of one Iceberg snapshot.
@@ -112,6 +114,11 @@ impl LakeParquetSource {
     /// What was planned to be read from where.
     pub fn summary(&self) -> &ScanSummary {
         &self.plan.summary
+    }
+
+    /// The order that the rows of each file are in, in terms of the table's columns.
+    pub(super) fn order(&self) -> Option<&LexOrdering> {
+        self.plan.order.as_ref()
     }
 
     fn with_parquet(&self, parquet: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {

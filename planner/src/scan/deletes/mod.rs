@@ -39,7 +39,7 @@ pub(super) use key_columns::KeyColumns;
 pub(super) use plan::{PlannedReads, TableDeletes};
 pub(super) use read::{DeleteReader, DeletedKeys, DeletedPositions};
 pub(super) use selection::without;
-pub(super) use sift::{Sieve, Sifted, columns_to_read};
+pub(super) use sift::{Sieve, columns_to_read};
 pub(super) use statistics::{of_file_with_deletes, of_scan_with_deletes};
 #[cfg(test)]
 pub(super) use vector::encode as encode_vector;

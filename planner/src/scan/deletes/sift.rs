@@ -3,7 +3,6 @@
 //! The reader is asked for the query's columns and the keys', the rows are sifted, and then the query's own expressions
 //! are evaluated: none of them sees a row that is deleted.
 
-use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -13,13 +12,11 @@ use datafusion::common::Result;
 use datafusion::physical_expr::projection::{ProjectionExprs, Projector};
 use datafusion::physical_expr::utils::reassign_expr_columns;
 use datafusion::physical_plan::metrics::Count;
-use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner};
-use futures::StreamExt;
-use futures::stream::BoxStream;
 
 use super::KeyColumn;
 use super::keys::{KeySet, within};
 use super::read::DeletedKeys;
+use crate::scan::steps::BatchStep;
 
 /// What one file is read with.
 pub(in crate::scan) struct Sieve {
@@ -118,67 +115,8 @@ impl Sieve {
     }
 }
 
-/// Plans what another planner plans, and sifts the rows of it.
-pub(in crate::scan) struct Sifted {
-    pub(in crate::scan) planner: Box<dyn MorselPlanner>,
-    pub(in crate::scan) sieve: Arc<Sieve>,
-}
-
-impl Debug for Sifted {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sifted").field(&self.planner).finish()
-    }
-}
-
-impl MorselPlanner for Sifted {
-    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
-        let Self { planner, sieve } = *self;
-        let Some(mut plan) = planner.plan()? else {
-            return Ok(None);
-        };
-        let sifted = |planner, sieve: &Arc<Sieve>| -> Box<dyn MorselPlanner> {
-            let sieve = Arc::clone(sieve);
-            Box::new(Self { planner, sieve })
-        };
-        let morsels = plan.take_morsels().into_iter();
-        let morsels = morsels.map(|morsel| -> Box<dyn Morsel> {
-            let sieve = Arc::clone(&sieve);
-            Box::new(SiftedMorsel { morsel, sieve })
-        });
-        let planners = plan.take_ready_planners().into_iter();
-        let planners = planners.map(|planner| sifted(planner, &sieve));
-        let mut outer = MorselPlan::new()
-            .with_morsels(morsels.collect())
-            .with_planners(planners.collect());
-        if let Some(pending) = plan.take_pending_planner() {
-            outer.set_pending_planner(async move { Ok(sifted(pending.await?, &sieve)) });
-        }
-        Ok(Some(outer))
-    }
-}
-
-struct SiftedMorsel {
-    morsel: Box<dyn Morsel>,
-    sieve: Arc<Sieve>,
-}
-
-impl Debug for SiftedMorsel {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SiftedMorsel").field(&self.morsel).finish()
-    }
-}
-
-impl Morsel for SiftedMorsel {
-    fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
-        let Self { morsel, sieve } = *self;
-        let sifted = morsel.into_stream().map(move |batch| sieve.sift(&batch?));
-        // A batch of which nothing is left would cost whoever gets it more than it is worth.
-        let left = |batch: &Result<RecordBatch>| match batch {
-            Ok(batch) => batch.num_rows() > 0,
-            Err(_) => true,
-        };
-        sifted
-            .filter(move |batch| std::future::ready(left(batch)))
-            .boxed()
+impl BatchStep for Sieve {
+    fn step(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        self.sift(&batch)
     }
 }

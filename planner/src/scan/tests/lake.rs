@@ -11,6 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Int32Type, Int64Type, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::Result;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::spec::{Datum, Literal, Struct, TableMetadata};
@@ -30,7 +31,7 @@ use tempfile::TempDir;
 use crate::placement::{PlacementMode, PlacementPolicy};
 use crate::scan::{
     DeleteCache, FooterCache, LakeTable, ScanContext, ScanSummary, keep_sound_dynamic_filters,
-    scan_summaries,
+    physical_rules, scan_summaries,
 };
 use crate::types::FIELD_ID_KEY;
 
@@ -247,7 +248,11 @@ impl Table {
     pub(super) fn session_of(&self, partitions: usize) -> SessionContext {
         let mut config = SessionConfig::new().with_target_partitions(partitions);
         keep_sound_dynamic_filters(config.options_mut());
-        let context = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_physical_optimizer_rules(physical_rules());
+        let context = SessionContext::new_with_state(state.build());
         context
             .register_table("t", Arc::<LakeTable>::clone(&self.provider))
             .unwrap();

@@ -17,4 +17,5 @@ mod oracle;
 mod promotions;
 mod pruning;
 mod reading;
+mod sorted;
 mod statistics;
