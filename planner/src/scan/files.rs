@@ -15,8 +15,8 @@ use object_store::path::Path;
 
 use super::deletes::{LakeDeletes, of_file_with_deletes};
 use super::placing::Placed;
-use super::source::LakeFile;
-use super::split::{Cuttable, Piece, deal};
+use super::source::{LakeFile, PieceCost};
+use super::split::{Cuttable, Piece, Reading, deal};
 use super::statistics::StatisticsMaker;
 use crate::types::{arrow_type, scalar};
 
@@ -55,7 +55,7 @@ impl FileMaker<'_> {
         all
     }
 
-    /// The files, cut and dealt to at most so many groups of about equal bytes.
+    /// The files, cut and dealt to at most so many groups that take about as long.
     pub(super) fn groups(
         &self,
         files: &[&DataFile],
@@ -75,9 +75,11 @@ impl FileMaker<'_> {
             });
             opened.push(part);
         }
-        let cuttable = files.iter().map(|file| Cuttable {
+        let each = files.iter().zip(placed).zip(deletes);
+        let cuttable = each.map(|((file, placed), deletes)| Cuttable {
             size_bytes: file.id.size.unwrap_or_default(),
             row_groups: &file.split_offsets,
+            cost: reading(file, placed, deletes.as_deref()).cost(),
         });
         let cuttable: Vec<Cuttable<'_>> = cuttable.collect();
         let dealt = deal(&cuttable, partitions).into_iter();
@@ -156,8 +158,21 @@ impl FileMaker<'_> {
     }
 }
 
+/// What a query does with a file.
+fn reading(file: &DataFile, placed: &Placed, deletes: Option<&LakeDeletes>) -> Reading {
+    Reading {
+        bytes: placed.bytes,
+        moving: placed.moving,
+        waiting: placed.waiting,
+        sifted_rows: deletes.map_or(0, |_| file.rows),
+        key_sets: deletes.map_or(0, |deletes| deletes.keys.len() as u64),
+    }
+}
+
 fn part(opened: &[PartitionedFile], piece: &Piece) -> Result<PartitionedFile> {
-    let file = opened[piece.file].clone();
+    let file = opened[piece.file]
+        .clone()
+        .with_extension(PieceCost(piece.cost_us));
     let Some(range) = &piece.range else {
         return Ok(file);
     };

@@ -1,12 +1,14 @@
 //! Placing the files of one scan: what placement asks of sites and inventory, gathered once per query.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use landfast_catalog::DataFile;
 use landfast_sites::{CanonicalUri, FileId, Link, Route, SiteId, Sites};
 
+use super::split::seconds;
 use crate::placement::{Candidate, PlacementInput, PlacementPolicy, place, score, usd};
 
 /// What a footer is taken to have: small beside what columns have, and never nothing.
@@ -36,6 +38,9 @@ pub(super) struct Placed {
     pub(super) usd: f64,
     /// The first site's score.
     pub(super) seconds: f64,
+    /// How long the bytes are on their way from there, and the round trips before them.
+    pub(super) moving: Duration,
+    pub(super) waiting: Duration,
 }
 
 impl<'a> Placer<'a> {
@@ -99,11 +104,16 @@ impl<'a> Placer<'a> {
             let worth = self.policy.seconds_per_usd;
             (usd(link, bytes), score(link, bytes, REQUESTS, worth))
         });
+        let link = first.map(|(link, _)| link);
         Ok(Placed {
             route,
             bytes,
             usd,
             seconds,
+            moving: link.map_or(Duration::ZERO, |link| moving(link, bytes)),
+            waiting: link.map_or(Duration::ZERO, |link| {
+                link.latency.saturating_mul(REQUESTS as u32)
+            }),
         })
     }
 
@@ -113,4 +123,9 @@ impl<'a> Placer<'a> {
         let columns = column_bytes.unwrap_or((size as f64 * self.share) as u64);
         columns.saturating_add(FOOTER_BYTES).min(size)
     }
+}
+
+/// How long so many bytes are on their way.
+fn moving(link: &Link, bytes: u64) -> Duration {
+    seconds(bytes as f64 / link.bandwidth_bytes_per_s.max(1) as f64)
 }

@@ -1,5 +1,6 @@
 //! [`LakeParquetSource`]: DataFusion's Parquet source, told per file what Iceberg knows of it.
 
+use std::cmp::Reverse;
 use std::fmt::{self, Formatter};
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,6 +60,10 @@ pub struct LakeFile {
     /// What is deleted from it.
     pub deletes: Option<Arc<LakeDeletes>>,
 }
+
+/// How long reading a file, or a part of one, takes in microseconds, about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PieceCost(pub(super) u64);
 
 /// What all files of one scan have in common: plain data.
 #[derive(Debug)]
@@ -208,7 +213,7 @@ impl FileSource for LakeParquetSource {
         }
     }
 
-    /// Files were cut along their row groups, and spread by bytes, when the scan was planned.
+    /// Files were cut along their row groups, and spread by cost, when the scan was planned.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -265,7 +270,11 @@ impl FileSource for LakeParquetSource {
         )
     }
 
-    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+    /// The order in which streams that share their files take them: the costliest first, so that none runs late with one
+    /// of these alone, unless a TopK wants others first.
+    fn reorder_files(&self, mut files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        let cost = |file: &PartitionedFile| file.extension::<PieceCost>().map(|cost| cost.0);
+        files.sort_by_key(|file| Reverse(cost(file)));
         self.parquet.reorder_files(files)
     }
 
