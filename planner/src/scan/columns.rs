@@ -128,6 +128,14 @@ impl FileColumns {
         &self.file
     }
 
+    /// Where the file has a column of the table.
+    pub(super) fn file_column(&self, at: usize) -> Option<usize> {
+        match self.sources.get(at)? {
+            ColumnSource::Column { at, .. } => Some(*at),
+            ColumnSource::Constant(_) | ColumnSource::Unreadable(_) => None,
+        }
+    }
+
     fn column(&self, column: &Column) -> Result<Arc<dyn PhysicalExpr>> {
         let at = match self.table.fields().get(column.index()) {
             Some(field) if field.name() == column.name() => column.index(),

@@ -7,6 +7,7 @@
 //! A planned scan is plain data and names: what a file is ([`LakeFile`]) holds a canonical URI, site names and
 //! constants, never a handle.
 
+mod blooms;
 mod cast;
 mod columns;
 mod defaults;

@@ -1,6 +1,7 @@
 //! Opening one file: footer, columns by field id, filters; then DataFusion's own Parquet opener does the rest.
 
 use std::fmt::{self, Debug, Formatter};
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::common::{Result, internal_err};
@@ -8,7 +9,9 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
-use datafusion::physical_optimizer::pruning::{FilePruner, PruningPredicateBuilder};
+use datafusion::physical_optimizer::pruning::{
+    FilePruner, PruningPredicate, PruningPredicateBuilder,
+};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file::FileSource;
@@ -20,16 +23,17 @@ use datafusion_datasource_parquet::{
 };
 use datafusion_physical_expr_adapter::PhysicalExprAdapter;
 use futures::future::try_join;
-use landfast_sites::FileId;
+use landfast_sites::{FileId, Link};
 use object_store::ObjectStore;
 
 use super::ScanContext;
+use super::blooms::{Asked, ReadAhead, has_any, read_ahead};
 use super::columns::{Absentees, FileColumns};
 use super::deletes::{
     DeleteReader, DeletedKeys, DeletedPositions, Sieve, columns_to_read, without,
 };
 use super::filters::{Filters, OpenedFilters, asked_of_statistics, cannot_fail};
-use super::footers::{FileAtSites, Footer};
+use super::footers::Footer;
 use super::row_columns::{FileRows, OneFile};
 use super::sorted::OrderCheck;
 use super::source::{LakeFile, ScanPlan, all_of};
@@ -143,7 +147,8 @@ impl MorselPlanner for FileToOpen {
             let lake = partition.lake_file(&file)?;
             let (footer, deleted) =
                 try_join(partition.footer(&lake), partition.deleted(&lake)).await?;
-            partition.open(file, &lake, footer, deleted)
+            let blooms = partition.blooms(&file, &lake, &footer).await?;
+            partition.open(file, &lake, (footer, blooms), deleted)
         })))
     }
 }
@@ -182,14 +187,7 @@ impl Partition {
     async fn footer(&self, lake: &LakeFile) -> Result<Arc<Footer>> {
         let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
         let context = &self.shared.context;
-        let file = FileAtSites {
-            sites: &context.sites,
-            id: &id,
-            size: lake.size_bytes,
-            route: &lake.route,
-            log: &context.log,
-        };
-        let footer = context.footers.get(&file).await;
+        let footer = context.footers.get(&lake.at_sites(&id, context)).await;
         footer.map_err(|error| {
             DataFusionError::from(error).context(format!("footer of data file {}", lake.uri))
         })
@@ -217,27 +215,81 @@ impl Partition {
         })
     }
 
-    fn open(
-        &self,
-        file: PartitionedFile,
-        lake: &Arc<LakeFile>,
-        footer: Arc<Footer>,
-        deleted: Deleted,
-    ) -> Result<Box<dyn MorselPlanner>> {
+    /// The columns of the table as the file has them.
+    fn columns(&self, lake: &LakeFile, footer: &Footer) -> FileColumns {
         let plan = &self.shared.plan;
         let absentees = Absentees {
             partition: &lake.constants,
             defaults: &plan.defaults,
         };
         let mapping = plan.mapping.as_deref();
-        let columns = FileColumns::resolve(
-            &lake.uri,
-            &plan.columns,
-            footer.file_schema(),
-            mapping,
-            &absentees,
-        );
-        let columns = Arc::new(columns);
+        let schema = footer.file_schema();
+        FileColumns::resolve(&lake.uri, &plan.columns, schema, mapping, &absentees)
+    }
+
+    /// The file's bloom filters, where they are worth reading.
+    async fn blooms(
+        &self,
+        file: &PartitionedFile,
+        lake: &LakeFile,
+        footer: &Footer,
+    ) -> Result<Option<Arc<ReadAhead>>> {
+        let context = &self.shared.context;
+        let Some(site) = lake.route.first().filter(|_| has_any(&footer.metadata)) else {
+            return Ok(None);
+        };
+        let link = context.sites.link_to_reader(site);
+        let Some(ranges) = self.blooms_worth_reading(file, lake, footer, link)? else {
+            return Ok(None);
+        };
+        let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
+        let read = read_ahead(&lake.at_sites(&id, context), ranges).await;
+        read.map(Some).map_err(|error| {
+            DataFusionError::from(error).context(format!("bloom filters of data file {}", lake.uri))
+        })
+    }
+
+    fn blooms_worth_reading(
+        &self,
+        file: &PartitionedFile,
+        lake: &LakeFile,
+        footer: &Footer,
+        link: &Link,
+    ) -> Result<Option<Vec<Range<u64>>>> {
+        let filters = self.filters.open(&lake.maybe_nan)?;
+        let of_reader = if filters.rows.is_empty() {
+            &filters.prune
+        } else {
+            &filters.rows
+        };
+        let columns = self.columns(lake, footer);
+        let Some(pruning) = pruning(of_reader, &columns)? else {
+            return Ok(None);
+        };
+        if pruning.literal_columns().is_empty() {
+            return Ok(None);
+        }
+        let left = self.groups_left(file, &pruning, &columns, footer);
+        let read = self.projection.column_indices().into_iter();
+        let read: Vec<usize> = read.filter_map(|at| columns.file_column(at)).collect();
+        let asked = Asked {
+            metadata: &footer.metadata,
+            schema: columns.file_schema(),
+            groups: &left,
+            columns: &read,
+        };
+        Ok(asked.worth_reading(&pruning, link))
+    }
+
+    fn open(
+        &self,
+        file: PartitionedFile,
+        lake: &Arc<LakeFile>,
+        (footer, blooms): (Arc<Footer>, Option<Arc<ReadAhead>>),
+        deleted: Deleted,
+    ) -> Result<Box<dyn MorselPlanner>> {
+        let plan = &self.shared.plan;
+        let columns = Arc::new(self.columns(lake, &footer));
 
         let mut filters = self.filters.open(&lake.maybe_nan)?;
         let mut file = file.with_arrow_schema(Arc::clone(columns.file_schema()));
@@ -286,6 +338,10 @@ impl Partition {
         if let Some(access) = access {
             file = file.with_extension(access);
         }
+        match blooms {
+            Some(blooms) => file = file.with_extension(blooms),
+            None => parquet = parquet.with_bloom_filter_on_read(false),
+        }
         let rows = FileRows::new(
             columns,
             (&plan.columns, &plan.metadata),
@@ -315,34 +371,39 @@ impl Partition {
         columns: &FileColumns,
         footer: &Footer,
     ) -> Result<Option<ParquetAccessPlan>> {
-        let Some(filter) = asked_of_statistics(&filters.prune)? else {
+        let Some(pruning) = pruning(&filters.prune, columns)? else {
             return Ok(None);
         };
-        let schema = columns.file_schema();
-        let filter: Arc<dyn PhysicalExpr> =
-            PhysicalExprSimplifier::new(schema).simplify(columns.rewrite(filter)?)?;
-        let Ok(pruning) = PruningPredicateBuilder::new()
-            .with_file_schema(Arc::clone(schema))
-            .try_build(filter)
-        else {
-            return Ok(None);
-        };
-        if pruning.always_true() {
-            return Ok(None);
-        }
-        let groups = footer.metadata.row_groups();
-        let mut access = RowGroupAccessPlanFilter::new(ParquetAccessPlan::new_all(groups.len()));
-        let parquet_schema = footer.metadata.file_metadata().schema_descr();
-        // The opener counts row groups as well; these counts would come on top.
-        let metrics = self.file_metrics(file, &ExecutionPlanMetricsSet::new());
-        access.prune_by_statistics(schema, parquet_schema, groups, &pruning, &metrics);
         // Only which groups are left is taken over: a group of which *these* filters hold for every row may still have
         // rows for which the reader's filters do not.
-        let mut left = ParquetAccessPlan::new_none(groups.len());
-        for at in access.row_group_indexes() {
+        let mut left = ParquetAccessPlan::new_none(footer.metadata.num_row_groups());
+        for at in self.groups_left(file, &pruning, columns, footer) {
             left.scan(at);
         }
         Ok(Some(left))
+    }
+
+    /// The row groups of the file, or of its part, that a predicate leaves by their bounds.
+    fn groups_left(
+        &self,
+        file: &PartitionedFile,
+        pruning: &PruningPredicate,
+        columns: &FileColumns,
+        footer: &Footer,
+    ) -> Vec<usize> {
+        let groups = footer.metadata.row_groups();
+        let mut access = RowGroupAccessPlanFilter::new(ParquetAccessPlan::new_all(groups.len()));
+        if let Some(range) = &file.range {
+            access.prune_by_range(groups, range);
+        }
+        let (schema, descriptor) = (
+            columns.file_schema(),
+            footer.metadata.file_metadata().schema_descr(),
+        );
+        // The opener counts row groups as well; these counts would come on top.
+        let metrics = self.file_metrics(file, &ExecutionPlanMetricsSet::new());
+        access.prune_by_statistics(schema, descriptor, groups, pruning, &metrics);
+        access.row_group_indexes().collect()
     }
 
     fn file_metrics(
@@ -352,6 +413,23 @@ impl Partition {
     ) -> ParquetFileMetrics {
         ParquetFileMetrics::new(self.index, file.object_meta.location.as_ref(), metrics)
     }
+}
+
+/// What decides by the file's statistics whether these filters leave anything; none where they decide nothing.
+fn pruning(
+    filters: &[Arc<dyn PhysicalExpr>],
+    columns: &FileColumns,
+) -> Result<Option<PruningPredicate>> {
+    let Some(filter) = asked_of_statistics(filters)? else {
+        return Ok(None);
+    };
+    let schema = columns.file_schema();
+    let filter: Arc<dyn PhysicalExpr> =
+        PhysicalExprSimplifier::new(schema).simplify(columns.rewrite(filter)?)?;
+    let pruning = PruningPredicateBuilder::new()
+        .with_file_schema(Arc::clone(schema))
+        .try_build(filter);
+    Ok(pruning.ok().filter(|pruning| !pruning.always_true()))
 }
 
 /// The source with this projection of all its columns.

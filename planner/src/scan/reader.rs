@@ -17,6 +17,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::ScanContext;
+use super::blooms::ReadAhead;
 use super::footers::{FileAtSites, Footer};
 use super::source::LakeFile;
 
@@ -42,6 +43,7 @@ impl ParquetFileReaderFactory for RoutedReaders {
             file: Arc::clone(lake),
             id: FileId::new(lake.uri.clone(), Some(lake.size_bytes)),
             footer: file.extension::<Arc<Footer>>().cloned(),
+            ahead: file.extension::<Arc<ReadAhead>>().cloned(),
             whole: None,
             asked_for_whole: false,
             metrics: ParquetFileMetrics::new(
@@ -59,6 +61,8 @@ struct RoutedReader {
     file: Arc<LakeFile>,
     id: FileId,
     footer: Option<Arc<Footer>>,
+    /// What was read before the file was opened.
+    ahead: Option<Arc<ReadAhead>>,
     /// All of it, where it is small and came with the footer.
     whole: Option<Bytes>,
     asked_for_whole: bool,
@@ -67,13 +71,7 @@ struct RoutedReader {
 
 impl RoutedReader {
     fn at_sites(&self) -> FileAtSites<'_> {
-        FileAtSites {
-            sites: &self.context.sites,
-            id: &self.id,
-            size: self.file.size_bytes,
-            route: &self.file.route,
-            log: &self.context.log,
-        }
+        self.file.at_sites(&self.id, &self.context)
     }
 }
 
@@ -97,6 +95,10 @@ impl AsyncFileReader for RoutedReader {
                 self.asked_for_whole = true;
             }
             let known = self.whole.as_ref().and_then(|whole| slices(whole, &ranges));
+            let known = known.or_else(|| {
+                let ahead = self.ahead.as_ref()?;
+                ranges.iter().map(|range| ahead.get(range)).collect()
+            });
             let read = match known {
                 Some(read) => read,
                 None => self.at_sites().read(&ranges).await?,

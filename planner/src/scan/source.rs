@@ -28,12 +28,13 @@ use datafusion_datasource::morsel::Morselizer;
 use datafusion_datasource::{PartitionedFile, TableSchema};
 use datafusion_datasource_parquet::source::ParquetSource;
 use iceberg::spec::NameMapping;
-use landfast_sites::{CanonicalUri, Route};
+use landfast_sites::{CanonicalUri, FileId, Route};
 use object_store::ObjectStore;
 
 use super::ScanContext;
 use super::deletes::LakeDeletes;
 use super::filters::Filters;
+use super::footers::FileAtSites;
 use super::open::{LakeMorselizer, Shared};
 use super::row_columns::touches;
 use super::summary::ScanSummary;
@@ -59,6 +60,23 @@ pub struct LakeFile {
     pub first_row_id: Option<u64>,
     /// What is deleted from it.
     pub deletes: Option<Arc<LakeDeletes>>,
+}
+
+impl LakeFile {
+    /// The file and all that it takes to read it; `id` is its own.
+    pub(super) fn at_sites<'a>(
+        &'a self,
+        id: &'a FileId,
+        context: &'a ScanContext,
+    ) -> FileAtSites<'a> {
+        FileAtSites {
+            sites: &context.sites,
+            id,
+            size: self.size_bytes,
+            route: &self.route,
+            log: &context.log,
+        }
+    }
 }
 
 /// How long reading a file, or a part of one, takes in microseconds, about.

@@ -216,6 +216,7 @@ async fn a_bloom_filter_leaves_row_groups_out_that_bounds_cannot() {
         .set_bloom_filter_max_ndv(10_000)
         .build();
     let known = lake.write_with(&file("f"), &batch(columns), (0, vec![]), properties);
+    lake.copy(&file("f"));
     let size = known.id.size.unwrap();
     let columns = vec![column(1, "id", "long"), column(2, "s", "string")];
     let table = || lake.table(metadata(columns.clone(), &[]), vec![known.clone()]);
@@ -236,6 +237,116 @@ async fn a_bloom_filter_leaves_row_groups_out_that_bounds_cannot() {
             "{filter}: {} of {size}",
             read.bytes
         );
+        // All bloom filters of the file at once, and then what is left.
+        assert_eq!(read.requests, 1 + rows as u64, "{filter}");
+    }
+    let read_by = async |filter: String| {
+        let table = table();
+        table.rows(&format!("SELECT s FROM t WHERE {filter}")).await;
+        let read = table.context.log.snapshot();
+        read.first().map_or(0, |site| site.data.requests)
+    };
+    // No value is asked for, or bounds leave nothing: nothing to look up.
+    assert_eq!(read_by(format!("id <> {}", id(5))).await, 1);
+    assert_eq!(read_by("id = -1".to_owned()).await, 0);
+    // A round trip takes longer than what it may save.
+    remove(&lake.path("here", &file("f")));
+    assert_eq!(read_by(format!("id = {}", id(5) + 1)).await, 1);
+}
+
+#[tokio::test]
+async fn a_bloom_filter_that_is_large_beside_its_row_group_is_not_read() {
+    let lake = Lake::new();
+    let id = |n: i64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) >> 1;
+    let rows = batch(vec![(
+        field(1, "id", DataType::Int64),
+        longs((0..40_000).map(|n| Some(id(n)))),
+    )]);
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_bloom_filter_enabled(true)
+        .set_bloom_filter_fpp(0.000_1)
+        .set_bloom_filter_max_ndv(1_000_000)
+        .build();
+    let known = lake.write_with(&file("f"), &rows, (0, vec![]), properties);
+    lake.copy(&file("f"));
+    let size = known.id.size.unwrap();
+    let table = lake.table(metadata(vec![column(1, "id", "long")], &[]), vec![known]);
+    let sql = format!("SELECT id FROM t WHERE id = {}", id(7) + 1);
+    assert!(table.rows(&sql).await.is_empty());
+    let read = table.context.log.snapshot()[0].data.bytes;
+    assert!(read < size / 2, "{read} of {size}");
+}
+
+#[tokio::test]
+async fn pages_that_their_bounds_rule_out_are_not_read() {
+    let lake = Lake::new();
+    let rows = 100_000;
+    let text: Vec<String> = (0..rows).map(|n| format!("{:032x}", n * 7919)).collect();
+    let columns = vec![
+        (
+            field(1, "n", DataType::Int64),
+            longs((0..rows).map(Some)),
+        ),
+        (
+            field(2, "s", DataType::Utf8),
+            texts(text.iter().map(|text| Some(text.as_str()))),
+        ),
+    ];
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_data_page_row_count_limit(1000)
+        .set_write_batch_size(1000)
+        .set_dictionary_enabled(false)
+        .build();
+    let known = lake.write_with(&file("f"), &batch(columns), (0, vec![]), properties);
+    let size = known.id.size.unwrap();
+    let columns = vec![column(1, "n", "long"), column(2, "s", "string")];
+    let table = || lake.table(metadata(columns.clone(), &[]), vec![known.clone()]);
+    let bytes = async |table: Table, sql: &str| {
+        let found = table.rows(sql).await;
+        (found, table.context.log.snapshot()[0].data.bytes)
+    };
+    // The footer and the page index are read, and cached.
+    let (_, all) = bytes(table(), "SELECT max(s) FROM t WHERE n >= 0").await;
+    assert!(all > size * 9 / 10, "{all} of {size}");
+    let sql = "SELECT max(s), count(*) FROM t WHERE n BETWEEN 50100 AND 50200";
+    let (found, few) = bytes(table(), sql).await;
+    assert_eq!(found, [format!("{} 101", text[50_200])]);
+    // A page of a thousand rows of each column, of a hundred.
+    assert!(few < size / 50, "{few} of {size}");
+    // Pages that a deletion vector leaves nothing of are not read either.
+    let gone: Vec<u64> = (1000..99_000).collect();
+    let vectors = super::delete_files::vectors(&lake, &file("v.puffin"), &[(&file("f"), &gone)]);
+    let files = vec![known.clone()];
+    let deleted = lake.table_with_deletes(metadata(columns.clone(), &[]), files, vectors);
+    let (found, left) = bytes(deleted, "SELECT count(s), max(n) FROM t").await;
+    assert_eq!(found, ["2000 99999"]);
+    assert!(left < size / 20, "{left} of {size}");
+}
+
+#[tokio::test]
+async fn a_limit_reads_the_first_row_groups_and_no_more() {
+    let lake = Lake::new();
+    let rows = batch(vec![(
+        field(1, "n", DataType::Int64),
+        longs((0..200_000).map(|n: i64| Some(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)))),
+    )]);
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(10_000))
+        .build();
+    let known = lake.write_with(&file("f"), &rows, (0, vec![]), properties);
+    let size = known.id.size.unwrap();
+    let columns = vec![column(1, "n", "long")];
+    let table = || lake.table(metadata(columns.clone(), &[]), vec![known.clone()]);
+    table().rows("SELECT n FROM t LIMIT 1").await;
+    for (sql, found) in [
+        ("SELECT n FROM t LIMIT 7", 7),
+        ("SELECT n FROM t WHERE n % 2 = 0 LIMIT 7", 7),
+        ("SELECT n FROM t LIMIT 7 OFFSET 100", 7),
+    ] {
+        let table = table();
+        assert_eq!(table.rows(sql).await.len(), found, "{sql}");
+        let read = table.context.log.snapshot()[0].data.bytes;
+        assert!(read < size / 5, "{sql}: {read} of {size}");
     }
 }
 
