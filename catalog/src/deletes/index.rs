@@ -3,15 +3,24 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use iceberg::spec::PrimitiveType;
 use landfast_sites::CanonicalUri;
 
 use super::partition::{partition_key, unpartitioned_specs};
+use super::reach::Reach;
 use super::{DeleteContent, DeleteFile};
 use crate::{CatalogError, DataFile, Result, TableName, TableSnapshot};
 
+/// Of at most so many equality delete files, each is compared with the data file; of more, all of them at once.
+const COMPARED_ONE_BY_ONE: usize = 64;
+
+/// What an entry of a map costs, with its key, about.
+const MAP_ENTRY_BYTES: usize = 256;
+
 /// The delete files of a snapshot, or of those of its manifests that a query needs, by what they may apply to.
 ///
-/// The rules are Iceberg's ("Scan Planning" in the specification). A data file is looked up by its path and its
+/// The rules are Iceberg's ("Scan Planning" in the specification), and equality deletes whose keys a data file can't have
+/// by its bounds are left out besides. A data file is looked up by its path and its
 /// partition: what that costs does not grow with the number of delete files of other partitions.
 #[derive(Debug, Clone)]
 pub struct DeleteIndex {
@@ -36,6 +45,10 @@ struct List {
     /// The key's field ids; none for position deletes.
     field_ids: Box<[i32]>,
     files: Vec<u32>,
+    /// Of equality deletes, which keys each of the files may have.
+    each: Box<[Reach]>,
+    /// The same of each and all that follow it.
+    rest: Box<[Reach]>,
 }
 
 /// The delete files of one list from some sequence number on: many data files share a list, and often the place too.
@@ -58,6 +71,30 @@ pub struct FileDeletes<'a> {
     pub keys: Vec<DeleteList>,
 }
 
+impl List {
+    fn find_reaches(
+        &mut self,
+        files: &[DeleteFile],
+        of: &dyn Fn(i32) -> Option<PrimitiveType>,
+    ) {
+        if self.field_ids.is_empty() {
+            return;
+        }
+        let key: Vec<_> = self.field_ids.iter().map(|id| (*id, of(*id))).collect();
+        let each = self.files.iter();
+        self.each = each
+            .map(|at| Reach::of(&files[*at as usize], &key))
+            .collect();
+        let mut rest: Vec<Reach> = Vec::with_capacity(self.each.len());
+        for reach in self.each.iter().rev() {
+            let both = rest.last().map(|rest| rest.and(reach));
+            rest.push(both.unwrap_or_else(|| reach.clone()));
+        }
+        rest.reverse();
+        self.rest = rest.into();
+    }
+}
+
 impl FileDeletes<'_> {
     /// Whether nothing is deleted from the file.
     pub fn is_empty(&self) -> bool {
@@ -68,17 +105,19 @@ impl FileDeletes<'_> {
 impl DeleteIndex {
     /// Indexes the delete files of a table.
     pub fn new(table: &TableSnapshot, files: Arc<[DeleteFile]>) -> Self {
-        Self::of_specs(
-            table.name.clone(),
-            files,
-            &unpartitioned_specs(&table.metadata),
-        )
+        let of = |id: i32| {
+            let field = table.schema().field_by_id(id)?;
+            field.field_type.as_primitive_type().cloned()
+        };
+        let unpartitioned = unpartitioned_specs(&table.metadata);
+        Self::of_specs(table.name.clone(), files, &unpartitioned, &of)
     }
 
     pub(super) fn of_specs(
         table: TableName,
         files: Arc<[DeleteFile]>,
         unpartitioned: &HashSet<i32>,
+        of: &dyn Fn(i32) -> Option<PrimitiveType>,
     ) -> Self {
         let mut index = Self {
             table,
@@ -137,6 +176,7 @@ impl DeleteIndex {
         for list in &mut index.lists {
             list.files
                 .sort_by_key(|at| files[*at as usize].sequence_number);
+            list.find_reaches(&files, of);
         }
         index
     }
@@ -177,8 +217,47 @@ impl DeleteIndex {
         let lists = self.keys_everywhere.iter().chain(here);
         let applying =
             lists.filter_map(|list| self.from(*list, |sequence| sequence > data.sequence_number));
-        deletes.keys = applying.collect();
+        deletes.keys = applying.filter(|list| self.meets(*list, data)).collect();
         Ok(deletes)
+    }
+
+    /// The columns of all keys, ascending: by what a data file records of them, keys that it can't have are left out.
+    pub fn key_columns(&self) -> Vec<i32> {
+        let ids = self.lists.iter().flat_map(|list| list.field_ids.iter());
+        let mut ids: Vec<i32> = ids.copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What this holds in memory, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let files: usize = self.files.iter().map(DeleteFile::heap_bytes).sum();
+        let lists = self.lists.iter().map(|list| {
+            let reaches = list.each.iter().chain(&list.rest);
+            size_of::<List>()
+                + size_of_val::<[i32]>(&list.field_ids)
+                + list.files.capacity() * size_of::<u32>()
+                + reaches.map(|reach| size_of::<Reach>() + reach.heap_bytes()).sum::<usize>()
+        });
+        // Each file is in one of the maps, under its own name or its partition's.
+        files + lists.sum::<usize>() + self.files.len() * MAP_ENTRY_BYTES
+    }
+
+    /// Whether a data file may have a row with one of a list's keys.
+    fn meets(&self, list: DeleteList, data: &DataFile) -> bool {
+        let (Some(found), from) = (self.lists.get(list.list as usize), list.from as usize) else {
+            return true;
+        };
+        if found.rest.get(from).is_some_and(|rest| !rest.meets(data)) {
+            return false;
+        }
+        match found.each.get(from..) {
+            Some(each) if !each.is_empty() && each.len() <= COMPARED_ONE_BY_ONE => {
+                each.iter().any(|reach| reach.meets(data))
+            }
+            _ => true,
+        }
     }
 
     /// The delete files of a list, by ascending sequence number.
@@ -232,7 +311,7 @@ impl DeleteIndex {
 fn new_list(lists: &mut Vec<List>, field_ids: &[i32]) -> u32 {
     lists.push(List {
         field_ids: field_ids.into(),
-        files: Vec::new(),
+        ..List::default()
     });
     // There are no more lists than files, and those are counted in u32 as well.
     (lists.len() - 1) as u32

@@ -2,6 +2,7 @@
 
 mod index;
 mod partition;
+mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use iceberg::spec::Struct;
 use landfast_sites::{CanonicalUri, FileId};
 
 pub use index::{DeleteIndex, DeleteList, FileDeletes};
+pub use reach::ColumnSpan;
 
 use crate::files::struct_bytes;
 
@@ -31,6 +33,8 @@ pub struct DeleteFile {
     pub spec_id: i32,
     /// The partition tuple, in the order of the spec's fields.
     pub partition: Arc<Struct>,
+    /// What is recorded of its key's columns, or of the path of what it deletes from where that isn't one file alone.
+    pub spans: Box<[ColumnSpan]>,
 }
 
 /// How a delete file is encoded.
@@ -90,6 +94,19 @@ impl DeleteFile {
             DeleteContent::Vector { of, .. } => of.as_str().len(),
             DeleteContent::Equality { field_ids } => size_of_val::<[i32]>(field_ids),
         };
-        size_of::<Self>() + self.id.uri.as_str().len() + of + struct_bytes(&self.partition)
+        let spans = size_of_val::<[ColumnSpan]>(&self.spans);
+        let bounds: usize = self.spans.iter().map(ColumnSpan::heap_bytes).sum();
+        let uri = self.id.uri.as_str().len();
+        size_of::<Self>() + uri + of + struct_bytes(&self.partition) + spans + bounds
+    }
+
+    /// Between which paths the data files are that a position delete file is about, where that is known.
+    pub fn paths(&self) -> Option<(&str, &str)> {
+        let span = self.spans.first()?;
+        if span.field_id != DELETED_FILE_PATH {
+            return None;
+        }
+        let lower = std::str::from_utf8(span.lower.as_deref()?).ok()?;
+        Some((lower, std::str::from_utf8(span.upper.as_deref()?).ok()?))
     }
 }

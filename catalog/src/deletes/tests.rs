@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use iceberg::spec::{Literal, PrimitiveLiteral, Struct};
+use iceberg::spec::{Literal, PrimitiveLiteral, PrimitiveType, Struct};
 use landfast_sites::{CanonicalUri, FileId};
 use proptest::prelude::*;
 
@@ -23,7 +23,8 @@ fn name() -> TableName {
 }
 
 fn index(files: Vec<DeleteFile>) -> DeleteIndex {
-    DeleteIndex::of_specs(name(), files.into(), &HashSet::from(UNPARTITIONED))
+    let long = |_| Some(PrimitiveType::Long);
+    DeleteIndex::of_specs(name(), files.into(), &HashSet::from(UNPARTITIONED), &long)
 }
 
 fn id(uri: &str) -> FileId {
@@ -48,6 +49,7 @@ fn delete(uri: &str, content: DeleteContent, sequence: i64, spec: i32, of: Struc
         sequence_number: sequence,
         spec_id: spec,
         partition: Arc::new(of),
+        spans: Box::default(),
     }
 }
 

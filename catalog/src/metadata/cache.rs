@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::FutureExt;
 use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
 use moka::future::Cache;
+use uuid::Uuid;
 
 use crate::{
-    CacheStats, CatalogError, CatalogErrorKind, DeleteFile, ManifestFiles, ManifestListing, Result,
-    TableDocument,
+    CacheStats, CatalogError, CatalogErrorKind, DeleteFile, DeleteIndex, ManifestFiles,
+    ManifestListing, Result, TableDocument, TableName,
 };
 
 /// What an entry is known by. Iceberg writes each of these files once; the rest of each key is what the parsed form
@@ -29,6 +30,19 @@ pub(crate) enum Key {
         sequence_number: i64,
         first_row_id: Option<u64>,
     },
+    /// The delete files of these manifests, indexed for a table's schema.
+    DeleteIndex(Arc<IndexKey>),
+}
+
+/// What an index of delete files depends on. Partition specs are only ever added, so the table's identity stands for them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct IndexKey {
+    pub(crate) table: TableName,
+    pub(crate) uuid: Uuid,
+    pub(crate) location: CanonicalUri,
+    pub(crate) schema_id: i32,
+    /// Each with the sequence number that its entries inherit.
+    pub(crate) manifests: Box<[(CanonicalUri, i64)]>,
 }
 
 /// Something parsed, and how many bytes it was read from.
@@ -53,6 +67,7 @@ pub(crate) enum Entry {
     List(Parsed<ManifestListing>),
     Manifest(Parsed<ManifestFiles>),
     Deletes(Parsed<Vec<DeleteFile>>),
+    DeleteIndex(Parsed<DeleteIndex>),
 }
 
 /// Parsed metadata, bounded by the bytes that it holds in memory.
@@ -147,13 +162,21 @@ impl Entry {
             Self::List(parsed) => parsed.read_bytes,
             Self::Manifest(parsed) => parsed.read_bytes,
             Self::Deletes(parsed) => parsed.read_bytes,
+            Self::DeleteIndex(parsed) => parsed.read_bytes,
         }
     }
 }
 
 fn weigh(key: &Key, entry: &Entry) -> u32 {
-    let uri = match key {
-        Key::Metadata(uri) | Key::List { uri, .. } | Key::Manifest { uri, .. } => uri,
+    let key = match key {
+        Key::Metadata(uri) | Key::List { uri, .. } | Key::Manifest { uri, .. } => {
+            uri.as_str().len()
+        }
+        Key::DeleteIndex(key) => {
+            let manifests = key.manifests.iter();
+            let each = manifests.map(|(uri, _)| uri.as_str().len() + size_of::<(CanonicalUri, i64)>());
+            size_of::<IndexKey>() + each.sum::<usize>()
+        }
     };
     let heap = match entry {
         // Measured on tables of 100 columns and 1,000 snapshots: maps and names take up to thrice the text.
@@ -163,6 +186,7 @@ fn weigh(key: &Key, entry: &Entry) -> u32 {
         Entry::List(parsed) => parsed.value.heap_bytes(),
         Entry::Manifest(parsed) => parsed.value.heap_bytes(),
         Entry::Deletes(parsed) => parsed.value.iter().map(DeleteFile::heap_bytes).sum(),
+        Entry::DeleteIndex(parsed) => parsed.value.heap_bytes(),
     };
-    u32::try_from(heap.saturating_add(uri.as_str().len()).saturating_add(256)).unwrap_or(u32::MAX)
+    u32::try_from(heap.saturating_add(key).saturating_add(256)).unwrap_or(u32::MAX)
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::member::{InlineMetadata, Pointer};
 use crate::{
-    CacheStats, CatalogError, DeleteFile, ManifestEntry, ManifestFiles, ManifestListing,
+    CacheStats, CatalogError, DeleteFile, DeleteIndex, ManifestEntry, ManifestFiles, ManifestListing,
     ManifestSummary, Result, TableDocument, TableName, TableSnapshot, View,
 };
 
@@ -26,7 +26,7 @@ pub(crate) mod schema_json;
 mod view;
 mod visit;
 
-use cache::{Entry, Key, MetadataCache, Parsed};
+use cache::{Entry, IndexKey, Key, MetadataCache, Parsed};
 use document::Refusal;
 use manifest_list::{Fit, Mismatch};
 
@@ -282,6 +282,38 @@ impl MetadataReader {
             .iter()
             .flat_map(|files| files.iter().cloned())
             .collect())
+    }
+
+    /// The live delete files of delete manifests, indexed: once for all queries that need the same manifests.
+    pub(crate) async fn delete_index(
+        &self,
+        table: &TableSnapshot,
+        manifests: &[ManifestSummary],
+        log: &ReadLog,
+    ) -> Result<Arc<DeleteIndex>> {
+        let known = manifests.iter();
+        let key = Key::DeleteIndex(Arc::new(IndexKey {
+            table: table.name.clone(),
+            uuid: table.uuid,
+            location: table.location.clone(),
+            schema_id: table.schema().schema_id(),
+            manifests: known
+                .map(|manifest| (manifest.id.uri.clone(), manifest.sequence_number))
+                .collect(),
+        }));
+        let index = async {
+            let files = self.delete_files(table, manifests, log).await?;
+            let of = table.clone();
+            let indexed = self.blocking(move || DeleteIndex::new(&of, files)).await;
+            Ok(Entry::DeleteIndex(Parsed {
+                value: Arc::new(indexed.ok_or_else(|| stopped(&table.name))?),
+                read_bytes: 0,
+            }))
+        };
+        match self.cache.get(key, log, index).await? {
+            Entry::DeleteIndex(parsed) => Ok(parsed.value),
+            _ => Err(mixed_up(&table.name)),
+        }
     }
 
     /// Every entry of one manifest, which is read anew.

@@ -176,6 +176,19 @@ impl Namespace {
         self.reader.delete_files(table, &listing.deletes, log).await
     }
 
+    /// The live delete files of the listing's delete manifests, by what they apply to: indexed once for all queries.
+    ///
+    /// # Errors
+    /// As [`Namespace::delete_files`].
+    pub async fn delete_index(
+        &self,
+        table: &TableSnapshot,
+        listing: &ManifestListing,
+        log: &ReadLog,
+    ) -> Result<Arc<DeleteIndex>> {
+        self.reader.delete_index(table, &listing.deletes, log).await
+    }
+
     /// Every entry of one of the snapshot's manifests, removed files included, with all that is recorded of each. It is
     /// not cached: for who lists files, not for scans.
     ///

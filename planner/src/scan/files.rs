@@ -41,15 +41,23 @@ impl FileMaker<'_> {
         (ids, read.len() as f64 / fields.len().max(1) as f64)
     }
 
-    /// The columns whose metrics each file is to have: those with statistics, and those that may hold NaN.
-    pub(super) fn columns_with_metrics(&self, known: &[WantedColumn]) -> Vec<WantedColumn> {
+    /// The columns whose metrics each file is to have: those with statistics, those that may hold NaN, and those of keys.
+    pub(super) fn columns_with_metrics(
+        &self,
+        known: &[WantedColumn],
+        keys: &[i32],
+    ) -> Vec<WantedColumn> {
         let fields = self.table.schema().as_struct().fields().iter();
         let floats = fields.filter_map(|field| {
             let of = field.field_type.as_primitive_type()?;
             let float = matches!(of, PrimitiveType::Float | PrimitiveType::Double);
             float.then(|| (field.id, of.clone()))
         });
-        let mut all: Vec<WantedColumn> = known.iter().cloned().chain(floats).collect();
+        let keys = keys.iter().filter_map(|id| {
+            let of = self.table.schema().field_by_id(*id)?;
+            Some((*id, of.field_type.as_primitive_type()?.clone()))
+        });
+        let mut all: Vec<WantedColumn> = known.iter().cloned().chain(floats).chain(keys).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all.dedup_by_key(|(id, _)| *id);
         all

@@ -149,14 +149,11 @@ impl LakeTable {
                 .collect(),
             ..ManifestListing::default()
         };
-        let files = namespace
-            .delete_files(&self.table, &kept, &self.context.log)
+        let index = namespace
+            .delete_index(&self.table, &kept, &self.context.log)
             .await;
-        let files = files.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(TableDeletes::new(Arc::new(DeleteIndex::new(
-            &self.table,
-            files,
-        ))))
+        let index = index.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(TableDeletes::new(index))
     }
 
     /// The pinned snapshot.
@@ -311,7 +308,7 @@ impl TableProvider for LakeTable {
         let known = StatisticsMaker::new(self.table.schema(), projected);
         let totals = known.columns();
         let wanted = Wanted {
-            metrics: maker.columns_with_metrics(&totals),
+            metrics: maker.columns_with_metrics(&totals, &deletes.key_columns()),
             totals: totals.clone(),
             read,
             files_with_metrics_max: known.files_max(),

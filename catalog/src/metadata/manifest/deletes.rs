@@ -11,7 +11,7 @@ use super::raw::{EntryReader, RawEntry};
 use super::{check_content, refuse_encrypted};
 use crate::avro::Container;
 use crate::deletes::{
-    DELETED_FILE_PATH, DeleteContent, DeleteFile, DeleteFormat, only_data_file,
+    ColumnSpan, DELETED_FILE_PATH, DeleteContent, DeleteFile, DeleteFormat, only_data_file,
 };
 use crate::files::ManifestSummary;
 use crate::metadata::document::Refusal;
@@ -38,6 +38,7 @@ pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<Vec<Delet
             let (content, format) = content(raw)?;
             files.push(DeleteFile {
                 id: FileId::new(CanonicalUri::new(raw.path), Some(raw.size)),
+                spans: spans(raw, &content),
                 content,
                 format,
                 rows: raw.rows,
@@ -102,6 +103,29 @@ fn content(raw: &RawEntry<'_>) -> Result<(DeleteContent, DeleteFormat), Refusal>
         ))),
         _ => invalid("is a file of no known content"),
     }
+}
+
+/// What is recorded of the columns by which a data file may be left out.
+fn spans(raw: &RawEntry<'_>, content: &DeleteContent) -> Box<[ColumnSpan]> {
+    let wanted: &[i32] = match content {
+        DeleteContent::Equality { field_ids } => field_ids,
+        DeleteContent::Positions { of: None } => &[DELETED_FILE_PATH],
+        DeleteContent::Positions { of: Some(_) } | DeleteContent::Vector { .. } => &[],
+    };
+    let bound = |bounds: &[(i32, &[u8])], id: i32| {
+        let found = bounds.iter().find(|(known, _)| *known == id);
+        found.map(|(_, bytes)| Box::from(*bytes))
+    };
+    let span = |id: &i32| ColumnSpan {
+        field_id: *id,
+        lower: bound(&raw.lower_bounds, *id),
+        upper: bound(&raw.upper_bounds, *id),
+        null_count: raw.null_counts.iter().find(|(known, _)| known == id).map(|(_, count)| *count),
+    };
+    let known = wanted.iter().map(span);
+    known
+        .filter(|span| span.lower.is_some() || span.upper.is_some() || span.null_count.is_some())
+        .collect()
 }
 
 fn only_data_file_of(raw: &RawEntry<'_>) -> Option<CanonicalUri> {

@@ -126,8 +126,19 @@ pub struct DeleteSource {
     pub size_bytes: u64,
     /// Its data sequence number.
     pub sequence_number: i64,
+    /// Between which paths the data files are that it deletes rows of, where that is known (as writers may have cut them).
+    pub paths: Option<(Box<str>, Box<str>)>,
     /// The sites to read it from, in order.
     pub route: Route,
+}
+
+impl DeleteSource {
+    /// Whether it may delete rows of a data file, by the paths that it is known to be about.
+    fn may_be_about(&self, data: &CanonicalUri) -> bool {
+        let path = data.as_str();
+        let paths = self.paths.as_ref();
+        paths.is_none_or(|(from, to)| (&**from..=&**to).contains(&path))
+    }
 }
 
 /// A deletion vector within a Puffin file.

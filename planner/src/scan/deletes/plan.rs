@@ -22,6 +22,12 @@ impl TableDeletes {
         Self(Some(index).filter(|index| !index.is_empty()))
     }
 
+    /// The columns of the keys of equality deletes, ascending by field id.
+    pub(in crate::scan) fn key_columns(&self) -> Vec<i32> {
+        let index = self.0.as_ref();
+        index.map(|index| index.key_columns()).unwrap_or_default()
+    }
+
     /// How many rows of a file are there for sure.
     pub(in crate::scan) fn rows_left(&self, data: &DataFile) -> u64 {
         let Some(index) = &self.0 else {
@@ -198,6 +204,7 @@ impl<'a, 't> DeletePlanner<'a, 't> {
             format: file.format,
             size_bytes: file.id.size.unwrap_or_default(),
             sequence_number: file.sequence_number,
+            paths: file.paths().map(|(from, to)| (from.into(), to.into())),
             route: placed.route,
         });
         self.sources.insert(key, Arc::clone(&source));

@@ -221,6 +221,7 @@ impl DeleteReader<'_> {
             .positions
             .iter()
             .flat_map(|list| list.iter())
+            .filter(|file| file.may_be_about(of))
             .collect();
         let reads: Vec<_> = files
             .into_iter()

@@ -25,6 +25,7 @@ pub(super) fn delete_file(id: FileId, content: DeleteContent, rows: u64) -> Dele
         sequence_number: 1,
         spec_id: 0,
         partition: Arc::new(Struct::empty()),
+        spans: Box::default(),
     }
 }
 
