@@ -39,7 +39,9 @@ pub use as_of::AsOf;
 pub use avro::{AvroFault, AvroField, AvroFile, AvroTaker, AvroType, AvroUnit, AvroValue};
 pub use bound::{compare_bounds, decode_bound};
 pub use clock::{Clock, MonotonicClock};
-pub use deletes::{ColumnSpan, DeleteContent, DeleteFile, DeleteFormat, DeleteIndex, DeleteList, FileDeletes};
+pub use deletes::{
+    ColumnSpan, DeleteContent, DeleteFile, DeleteFormat, DeleteIndex, DeleteList, FileDeletes,
+};
 pub use entry::ManifestEntry;
 pub use error::{CatalogError, CatalogErrorKind, Result};
 pub use files::{

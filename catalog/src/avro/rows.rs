@@ -156,19 +156,23 @@ impl<'a> AvroFile<'a> {
     ///
     /// # Errors
     /// The file is damaged, or the taker stops.
-    pub fn rows<T: AvroTaker>(&self, taker: &mut T) -> std::result::Result<(), AvroFault<T::Error>> {
+    pub fn rows<T: AvroTaker>(
+        &self,
+        taker: &mut T,
+    ) -> std::result::Result<(), AvroFault<T::Error>> {
         let Kind::Record(record) = &self.container.schema.kind else {
             return Ok(());
         };
-        self.container.blocks_within(BLOCK_BYTES_MAX, |count, cursor| {
-            let bytes = cursor.rest().len();
-            let mut row = vec![AvroValue::Null; self.slots];
-            for _ in 0..count {
-                read_record(cursor, record, &self.fields, &mut row)?;
-                taker.row(&row, bytes).map_err(AvroFault::Taker)?;
-            }
-            Ok(())
-        })
+        self.container
+            .blocks_within(BLOCK_BYTES_MAX, |count, cursor| {
+                let bytes = cursor.rest().len();
+                let mut row = vec![AvroValue::Null; self.slots];
+                for _ in 0..count {
+                    read_record(cursor, record, &self.fields, &mut row)?;
+                    taker.row(&row, bytes).map_err(AvroFault::Taker)?;
+                }
+                Ok(())
+            })
     }
 }
 

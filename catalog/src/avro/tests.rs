@@ -195,9 +195,17 @@ fn a_row_has_a_value_for_each_field_and_nulls_for_a_record_that_is_not_there() {
     ];
     let gone = [blob(b"b"), list, long(0), long(10)];
     let block = [there.concat(), gone.concat()].concat();
-    let bytes = file(&[("avro.schema", schema.as_bytes())], "deflate", &[(2, block)]);
+    let bytes = file(
+        &[("avro.schema", schema.as_bytes())],
+        "deflate",
+        &[(2, block)],
+    );
     let opened = AvroFile::open(&bytes).unwrap();
-    let fields: Vec<_> = opened.fields().iter().map(|field| (field.id, field.slot)).collect();
+    let fields: Vec<_> = opened
+        .fields()
+        .iter()
+        .map(|field| (field.id, field.slot))
+        .collect();
     assert_eq!(fields, [(Some(7), 0), (None, 1), (None, 2), (None, 5)]);
     assert_eq!(opened.fields()[1].of, AvroType::Unread);
     let AvroType::Record(within) = &opened.fields()[2].of else {

@@ -72,11 +72,7 @@ pub struct FileDeletes<'a> {
 }
 
 impl List {
-    fn find_reaches(
-        &mut self,
-        files: &[DeleteFile],
-        of: &dyn Fn(i32) -> Option<PrimitiveType>,
-    ) {
+    fn find_reaches(&mut self, files: &[DeleteFile], of: &dyn Fn(i32) -> Option<PrimitiveType>) {
         if self.field_ids.is_empty() {
             return;
         }
@@ -238,7 +234,9 @@ impl DeleteIndex {
             size_of::<List>()
                 + size_of_val::<[i32]>(&list.field_ids)
                 + list.files.capacity() * size_of::<u32>()
-                + reaches.map(|reach| size_of::<Reach>() + reach.heap_bytes()).sum::<usize>()
+                + reaches
+                    .map(|reach| size_of::<Reach>() + reach.heap_bytes())
+                    .sum::<usize>()
         });
         // Each file is in one of the maps, under its own name or its partition's.
         files + lists.sum::<usize>() + self.files.len() * MAP_ENTRY_BYTES

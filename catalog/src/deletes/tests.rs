@@ -8,7 +8,8 @@ use landfast_sites::{CanonicalUri, FileId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{CatalogErrorKind, CatalogName, DataFile, SchemaName, TableName};
+use crate::bound::decode_bound;
+use crate::{CatalogErrorKind, CatalogName, ColumnMetrics, DataFile, SchemaName, TableName};
 
 /// Specs 0 and 4 don't partition; the others have one field.
 const UNPARTITIONED: [i32; 2] = [0, 4];
@@ -298,4 +299,91 @@ fn equal_bounds_of_the_path_name_the_only_data_file_unless_they_may_be_cut_short
     assert_eq!(of(path, "gs://b/t/data/g.parquet"), None);
     assert_eq!(of("gs://b/t/data/at", "gs://b/t/data/at"), None);
     assert_eq!(only_data_file(b"\xff.parquet", b"\xff.parquet"), None);
+}
+
+/// A key of one long, null and all.
+fn key() -> impl Strategy<Value = Option<i64>> {
+    proptest::option::of(0_i64..30)
+}
+
+/// What a writer records of a column with these values; of some, not all.
+fn span(values: &[Option<i64>], told: [bool; 3]) -> ColumnSpan {
+    let present = || values.iter().flatten();
+    let bytes = |value: Option<&i64>| value.map(|value| Box::from(value.to_le_bytes()));
+    ColumnSpan {
+        field_id: 1,
+        lower: bytes(present().min()).filter(|_| told[0]),
+        upper: bytes(present().max()).filter(|_| told[1]),
+        null_count: told[2].then(|| (values.len() - present().count()) as u64),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_key_that_a_data_file_has_is_left_out_by_its_bounds(
+        deletes in proptest::collection::vec((proptest::collection::vec(key(), 1..4), any::<[bool; 3]>(), 0..4_i64), 1..80),
+        rows in proptest::collection::vec(key(), 1..6),
+        told in any::<[bool; 3]>(),
+        sequence in 0..3_i64,
+    ) {
+        let content = DeleteContent::Equality { field_ids: [1].into() };
+        let files: Vec<DeleteFile> = deletes.iter().enumerate().map(|(at, (keys, told, number))| {
+            let mut file = delete(&format!("gs://b/d{at}"), content.clone(), *number, 0, Struct::empty());
+            file.rows = keys.len() as u64;
+            file.spans = Box::new([span(keys, *told)]);
+            file
+        }).collect();
+        let index = index(files);
+        let mut file = data("gs://b/f", sequence, 7, one(None));
+        let known = span(&rows, told);
+        let bound = |bytes: Option<Box<[u8]>>| decode_bound(&bytes?, &PrimitiveType::Long);
+        let mut metrics = ColumnMetrics::new(1);
+        metrics.lower = bound(known.lower);
+        metrics.upper = bound(known.upper);
+        metrics.null_count = known.null_count;
+        metrics.value_count = Some(rows.len() as u64);
+        file.columns = Box::new([metrics]);
+        let met = deletes.iter().any(|(keys, _, number)| {
+            *number > sequence && keys.iter().any(|key| rows.contains(key))
+        });
+        let applying = !index.of(&file).unwrap().keys.is_empty();
+        prop_assert!(applying || !met);
+        // Where all is told, what is far away on one side is left out.
+        let far = deletes.iter().all(|(keys, told, _)| *told == [true; 3] && keys.iter().all(|key| key.is_some_and(|key| key < 10)));
+        if far && told == [true; 3] && rows.iter().all(|row| row.is_some_and(|row| row > 10)) {
+            prop_assert!(!applying);
+        }
+    }
+}
+
+#[test]
+fn keys_with_nan_or_of_another_type_are_never_left_out() {
+    let content = DeleteContent::Equality {
+        field_ids: [1].into(),
+    };
+    let mut file = delete("gs://b/d", content, 2, 0, Struct::empty());
+    file.spans = Box::new([ColumnSpan {
+        field_id: 1,
+        lower: Some(1.0_f64.to_le_bytes().into()),
+        upper: Some(2.0_f64.to_le_bytes().into()),
+        null_count: Some(0),
+    }]);
+    let applies = |of: Option<PrimitiveType>, nan_count: Option<u64>| {
+        let of = |_| of.clone();
+        let unpartitioned = HashSet::from(UNPARTITIONED);
+        let index = DeleteIndex::of_specs(name(), vec![file.clone()].into(), &unpartitioned, &of);
+        let mut data = data("gs://b/f", 1, 0, Struct::empty());
+        let mut metrics = ColumnMetrics::new(1);
+        metrics.lower = Some(PrimitiveLiteral::Double(8.0.into()));
+        metrics.upper = Some(PrimitiveLiteral::Double(9.0.into()));
+        metrics.null_count = Some(0);
+        metrics.nan_count = nan_count;
+        data.columns = Box::new([metrics]);
+        !index.of(&data).unwrap().is_empty()
+    };
+    assert!(!applies(Some(PrimitiveType::Double), Some(0)));
+    assert!(applies(Some(PrimitiveType::Double), Some(1)));
+    assert!(applies(Some(PrimitiveType::Double), None));
+    assert!(applies(None, Some(0)), "the table has no such column");
+    assert!(applies(Some(PrimitiveType::Uuid), Some(0)));
 }

@@ -81,6 +81,24 @@ impl Paths {
         String::from_utf8(path).unwrap_or_default()
     }
 
+    /// Gives all paths, each with its position.
+    pub(super) fn each(&self, mut take: impl FnMut(usize, &[u8])) {
+        let (mut path, mut rest, mut at) = (Vec::new(), &*self.data, 0);
+        while !rest.is_empty() {
+            if at % PATHS_PER_START == 0 {
+                path.clear();
+                path.extend_from_slice(&self.first);
+            }
+            let (shared, own) = (take_length(&mut rest), take_length(&mut rest));
+            path.truncate(shared);
+            let (own, after) = rest.split_at_checked(own).unwrap_or_default();
+            path.extend_from_slice(own);
+            rest = after;
+            take(at, &path);
+            at += 1;
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.first.len() + self.data.len() + size_of_val::<[u32]>(&self.starts)
     }

@@ -158,6 +158,11 @@ impl ManifestFiles {
         self.columns.get(at.ok()?)
     }
 
+    /// Gives the paths of all files, as they are written, each with its position.
+    pub fn each_path(&self, take: impl FnMut(usize, &[u8])) {
+        self.paths.each(take);
+    }
+
     /// The file at a position, with the metrics of the wanted columns (ascending by field id).
     pub fn file(&self, at: usize, wanted: &[WantedColumn]) -> DataFile {
         let partition = usize::try_from(self.partition_codes.get(at)).ok();

@@ -174,7 +174,8 @@ fn weigh(key: &Key, entry: &Entry) -> u32 {
         }
         Key::DeleteIndex(key) => {
             let manifests = key.manifests.iter();
-            let each = manifests.map(|(uri, _)| uri.as_str().len() + size_of::<(CanonicalUri, i64)>());
+            let each =
+                manifests.map(|(uri, _)| uri.as_str().len() + size_of::<(CanonicalUri, i64)>());
             size_of::<IndexKey>() + each.sum::<usize>()
         }
     };

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::member::{InlineMetadata, Pointer};
 use crate::{
-    CacheStats, CatalogError, DeleteFile, DeleteIndex, ManifestEntry, ManifestFiles, ManifestListing,
-    ManifestSummary, Result, TableDocument, TableName, TableSnapshot, View,
+    CacheStats, CatalogError, DeleteFile, DeleteIndex, ManifestEntry, ManifestFiles,
+    ManifestListing, ManifestSummary, Result, TableDocument, TableName, TableSnapshot, View,
 };
 
 mod cache;

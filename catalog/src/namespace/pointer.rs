@@ -13,8 +13,9 @@ use crate::namespace::Namespace;
 use crate::namespace::mount::Mount;
 use crate::namespace::slot::{Age, Known};
 use crate::{
-    AsOf, CatalogError, DeleteFile, Freshness, ManifestEntry, ManifestFiles, ManifestListing,
-    ManifestSummary, Pin, Reading, Result, SnapshotFiles, TableDocument, TableName, TableSnapshot,
+    AsOf, CatalogError, DeleteFile, DeleteIndex, Freshness, ManifestEntry, ManifestFiles,
+    ManifestListing, ManifestSummary, Pin, Reading, Result, SnapshotFiles, TableDocument,
+    TableName, TableSnapshot,
 };
 
 /// No pointer older than this is ever used, whatever a session allows.

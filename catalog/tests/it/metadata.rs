@@ -8,8 +8,8 @@ use iceberg::spec::{
     DataFileFormat, Literal, ManifestStatus, PrimitiveLiteral, PrimitiveType, Struct,
 };
 use landfast_catalog::{
-    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, ManifestFiles, Namespace,
-    NamespaceSpec, Reading, SnapshotFiles, TableSnapshot, WantedColumn, decode_bound,
+    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, ManifestFiles, ManifestListing,
+    Namespace, NamespaceSpec, Reading, SnapshotFiles, TableSnapshot, WantedColumn, decode_bound,
 };
 use landfast_sites::{CanonicalUri, ReadLog};
 use serde_json::json;
@@ -523,6 +523,31 @@ async fn delete_files_are_listed_apart_and_read_once() {
         .await
         .unwrap();
     assert_eq!((again, requests(&log)), (deletes, read));
+}
+
+#[tokio::test]
+async fn delete_files_are_indexed_once_for_all_queries_of_a_snapshot() {
+    let lake = Lake::new();
+    let shape = Shape {
+        deletes: true,
+        ..Shape::default()
+    };
+    let written = lake.table("orders", shape).await;
+    let namespace = namespace_of(&lake, &written).await;
+    let table = resolve(&namespace).await.unwrap();
+    let log = ReadLog::new();
+    let listing = namespace.manifests(&table, &log).await.unwrap();
+    let index = || namespace.delete_index(&table, &listing, &log);
+    let (first, second) = tokio::join!(index(), index());
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert!(Arc::ptr_eq(&first, &second));
+    let read = requests(&log);
+    assert!(Arc::ptr_eq(&first, &index().await.unwrap()));
+    assert_eq!(requests(&log), read);
+    assert_eq!(first.files().len(), 1);
+    let none = ManifestListing::default();
+    let other = namespace.delete_index(&table, &none, &log).await.unwrap();
+    assert!(other.is_empty());
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ impl ReadAhead {
 
 /// Whether any column of a file has a bloom filter.
 pub(super) fn has_any(metadata: &ParquetMetaData) -> bool {
-    let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let mut columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
     columns.any(|column| column.bloom_filter_offset().is_some())
 }
 
@@ -77,7 +80,8 @@ impl Asked<'_> {
             }
             filters.extend(own);
             let read = group.columns().iter().enumerate().filter(|(leaf, _)| {
-                self.columns.contains(&descriptor.get_column_root_idx(*leaf))
+                self.columns
+                    .contains(&descriptor.get_column_root_idx(*leaf))
             });
             let bytes = read.map(|(_, column)| column.compressed_size());
             saved = saved.saturating_add(u64::try_from(bytes.sum::<i64>()).unwrap_or_default());

@@ -28,9 +28,9 @@ use super::deletes::{KeyColumns, PlannedReads, TableDeletes, of_scan_with_delete
 use super::distinct_counts::DistinctCounts;
 use super::files::FileMaker;
 use super::mapping::name_mapping;
-use super::metadata_columns::with_metadata_columns;
+use super::metadata_columns::{FILE, with_metadata_columns};
 use super::placing::{Placed, Placer};
-use super::prune::Pruner;
+use super::prune::{Pruner, files_named};
 use super::reader::RoutedReaders;
 use super::scan_columns::{ScanColumns, counts};
 use super::sorted::order_of;
@@ -187,7 +187,11 @@ impl LakeTable {
         wanted: Wanted,
         enough: Option<u64>,
     ) -> Result<Survivors> {
+        let mut metadata = self.schema.fields().iter().skip(self.own_columns());
+        let named = metadata.any(|field| field.name() == FILE);
+        let named = named.then(|| files_named(filters)).flatten();
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
+        let pruner = pruner.of_files(named);
         match &self.files {
             Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
             Files::Listed { namespace, listing } => {

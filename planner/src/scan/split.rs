@@ -300,7 +300,10 @@ mod tests {
             pieces.filter(|piece| piece.file < 2).count()
         });
         assert_eq!(far_ones.collect::<Vec<_>>(), [1, 1]);
-        assert!(dealt.iter().all(|group| group[0].file < 2), "costliest first");
+        assert!(
+            dealt.iter().all(|group| group[0].file < 2),
+            "costliest first"
+        );
     }
 
     #[test]

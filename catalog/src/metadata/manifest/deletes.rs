@@ -120,7 +120,11 @@ fn spans(raw: &RawEntry<'_>, content: &DeleteContent) -> Box<[ColumnSpan]> {
         field_id: *id,
         lower: bound(&raw.lower_bounds, *id),
         upper: bound(&raw.upper_bounds, *id),
-        null_count: raw.null_counts.iter().find(|(known, _)| known == id).map(|(_, count)| *count),
+        null_count: raw
+            .null_counts
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, count)| *count),
     };
     let known = wanted.iter().map(span);
     known

@@ -16,9 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion_physical_expr_adapter::PhysicalExprAdapter;
-use landfast_catalog::{
-    AvroFault, AvroField, AvroFile, AvroTaker, AvroType, AvroUnit, AvroValue,
-};
+use landfast_catalog::{AvroFault, AvroField, AvroFile, AvroTaker, AvroType, AvroUnit, AvroValue};
 use landfast_sites::CanonicalUri;
 
 use super::corrupt;
@@ -269,7 +267,9 @@ impl Builder {
             Self::Fixed(to) => to.append_null(),
             Self::Decimal(to) => to.append_null(),
             Self::Record(fields, there) => {
-                fields.iter_mut().for_each(|field| field.builder.push_null());
+                fields
+                    .iter_mut()
+                    .for_each(|field| field.builder.push_null());
                 there.push(false);
             }
         }

@@ -35,11 +35,7 @@ impl DeleteColumns {
     ///
     /// # Errors
     /// The file is no Parquet file, or has no such columns.
-    pub(super) fn open(
-        uri: &CanonicalUri,
-        bytes: Bytes,
-        rows: &RowsWanted<'_>,
-    ) -> Result<Self> {
+    pub(super) fn open(uri: &CanonicalUri, bytes: Bytes, rows: &RowsWanted<'_>) -> Result<Self> {
         let RowsWanted {
             columns: wanted,
             mapping,

@@ -7,6 +7,7 @@
 mod columnar;
 mod compile;
 mod mask;
+mod paths;
 mod project;
 mod question;
 
@@ -15,7 +16,7 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
@@ -27,6 +28,7 @@ use landfast_catalog::{ManifestFiles, ManifestSummary};
 use columnar::Columns;
 use compile::Test;
 pub(super) use mask::Mask;
+pub(super) use paths::files_named;
 use project::project;
 use question::{Known, Question};
 
@@ -37,6 +39,8 @@ pub(super) struct Pruner {
     specs: BTreeMap<i32, Vec<SpecField>>,
     /// The types of the top-level columns.
     types: BTreeMap<i32, PrimitiveType>,
+    /// The only files that are wanted, where they are named.
+    files: Option<BTreeSet<String>>,
 }
 
 /// One field of a partition spec, as pruning needs it.
@@ -70,7 +74,13 @@ impl Pruner {
             tests,
             specs,
             types: types.collect(),
+            files: None,
         }
+    }
+
+    /// The same, of these files alone where they are named.
+    pub(super) fn of_files(self, files: Option<BTreeSet<String>>) -> Self {
+        Self { files, ..self }
     }
 
     /// Whether a manifest may have files with rows that pass.
@@ -137,7 +147,10 @@ impl Pruner {
             }
             kept = kept.and(columns.kept(test));
         }
-        kept
+        match &self.files {
+            Some(wanted) if kept != Mask::None => kept.and(named(files, wanted)),
+            _ => kept,
+        }
     }
 
     /// Whether a filter is decided for every row by the file's partition alone, in each of the given specs: then no
@@ -173,6 +186,18 @@ impl SpecField {
     fn project(&self, question: &Question) -> Option<Question> {
         project(question, self.transform, self.source.as_ref()?)
     }
+}
+
+/// The files of a manifest that have one of these paths.
+fn named(files: &ManifestFiles, wanted: &BTreeSet<String>) -> Mask {
+    let mut found = vec![false; files.len()];
+    files.each_path(|at, path| {
+        let path = std::str::from_utf8(path).unwrap_or_default();
+        if let Some(found) = found.get_mut(at) {
+            *found = wanted.contains(path);
+        }
+    });
+    Mask::new(found.len(), |at| found[at])
 }
 
 fn spec_fields(spec: &Arc<PartitionSpec>, schema: &Schema) -> Vec<SpecField> {

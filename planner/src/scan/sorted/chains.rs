@@ -101,8 +101,14 @@ mod tests {
     #[test]
     fn files_that_follow_each_other_share_streams_and_those_that_overlap_do_not() {
         let follow = [Some((20, 29)), Some((0, 9)), Some((10, 19))];
-        assert_eq!(dealt(&follow, 1, 8, false, false), Some(vec![vec![1, 2, 0]]));
-        assert_eq!(dealt(&follow, 2, 8, false, false), Some(vec![vec![1, 0], vec![2]]));
+        assert_eq!(
+            dealt(&follow, 1, 8, false, false),
+            Some(vec![vec![1, 2, 0]])
+        );
+        assert_eq!(
+            dealt(&follow, 2, 8, false, false),
+            Some(vec![vec![1, 0], vec![2]])
+        );
         let overlap = [Some((0, 9)), Some((5, 14)), None];
         assert_eq!(dealt(&overlap, 1, 8, true, false).unwrap().len(), 3);
         assert_eq!(dealt(&overlap, 1, 2, true, false), None);

@@ -91,7 +91,9 @@ impl OrderCheck {
         }
         // Taken, not sliced: a slice would hold the whole batch.
         let end = UInt64Array::from(vec![rows as u64 - 1]);
-        let keys = columns.iter().map(|column| Ok(take(&column.values, &end, None)?));
+        let keys = columns
+            .iter()
+            .map(|column| Ok(take(&column.values, &end, None)?));
         *last = Some(keys.collect::<Result<_>>()?);
         Ok(true)
     }
@@ -121,7 +123,11 @@ mod tests {
 
     fn check(options: &[SortOptions]) -> OrderCheck {
         let names = ["a", "b"];
-        let schema = Schema::new(names.map(|name| Field::new(name, DataType::Int64, true)).to_vec());
+        let schema = Schema::new(
+            names
+                .map(|name| Field::new(name, DataType::Int64, true))
+                .to_vec(),
+        );
         let keys = options.iter().enumerate().map(|(at, options)| {
             PhysicalSortExpr::new(Arc::new(Column::new(names[at], at)), *options)
         });
@@ -140,7 +146,10 @@ mod tests {
     fn place(value: Option<i64>, options: SortOptions) -> (bool, i64) {
         match value {
             None => (!options.nulls_first, 0),
-            Some(value) => (options.nulls_first, if options.descending { -value } else { value }),
+            Some(value) => (
+                options.nulls_first,
+                if options.descending { -value } else { value },
+            ),
         }
     }
 

@@ -69,7 +69,9 @@ fn key(sorted: &SortField, fields: &[NestedFieldRef]) -> Option<Key> {
     if sorted.transform != Transform::Identity {
         return None;
     }
-    let at = fields.iter().position(|field| field.id == sorted.source_id)?;
+    let at = fields
+        .iter()
+        .position(|field| field.id == sorted.source_id)?;
     let of = fields[at].field_type.as_primitive_type()?;
     ordered_alike(of).then(|| Key {
         at,

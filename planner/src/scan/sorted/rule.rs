@@ -126,7 +126,10 @@ fn sorted_scan_below(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, 
         let source = config.file_source().downcast_ref::<LakeParquetSource>()?;
         return Some((config, source.order()?));
     }
-    match (plan.children().as_slice(), plan.maintains_input_order().as_slice()) {
+    match (
+        plan.children().as_slice(),
+        plan.maintains_input_order().as_slice(),
+    ) {
         ([only], [true]) if !plan.is::<SortExec>() => sorted_scan_below(only),
         _ => None,
     }
@@ -147,11 +150,7 @@ fn over(
 }
 
 /// The scan with its files dealt to streams that are in order.
-fn sorted(
-    scan: &FileScanConfig,
-    ordering: LexOrdering,
-    streams: usize,
-) -> Option<FileScanConfig> {
+fn sorted(scan: &FileScanConfig, ordering: LexOrdering, streams: usize) -> Option<FileScanConfig> {
     let parts = scan.file_groups.iter().map(FileGroup::len);
     if parts.sum::<usize>() > FILES_MAX {
         return None;

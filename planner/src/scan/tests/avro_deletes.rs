@@ -75,7 +75,12 @@ fn positions(lake: &Lake, rows: &[(&str, i64)]) -> DeleteFile {
         .map(|(path, at)| [text(path), long(*at), long(0)].concat())
         .collect();
     let bytes = avro(&path_and_position(), &rows, 100);
-    put(lake, "p.avro", DeleteContent::Positions { of: None }, &bytes)
+    put(
+        lake,
+        "p.avro",
+        DeleteContent::Positions { of: None },
+        &bytes,
+    )
 }
 
 fn keys(lake: &Lake, ids: &[i32], bytes: &[u8]) -> DeleteFile {
@@ -87,7 +92,10 @@ fn keys(lake: &Lake, ids: &[i32], bytes: &[u8]) -> DeleteFile {
 fn rows_of(lake: &Lake, rows: i64) -> DataFile {
     let names: Vec<String> = (0..rows).map(|n| format!("text {n}")).collect();
     let columns = vec![
-        (field(1, "n", DataType::Int32), ints((0..rows).map(|n| Some(n as i32)))),
+        (
+            field(1, "n", DataType::Int32),
+            ints((0..rows).map(|n| Some(n as i32))),
+        ),
         (
             field(2, "s", DataType::Utf8),
             texts(names.iter().map(|text| Some(text.as_str()))),
@@ -114,7 +122,11 @@ async fn positions_in_avro_of_many_blocks_are_deleted_and_read_once() {
     let counted = "SELECT count(*), min(n), max(n) FROM t WHERE n >= 0";
     assert_eq!(table.rows(counted).await, ["10000 0 19998"]);
     remove(&lake.path("cloud", &file("p.avro")));
-    assert_eq!(table.rows(counted).await, ["10000 0 19998"], "from the cache");
+    assert_eq!(
+        table.rows(counted).await,
+        ["10000 0 19998"],
+        "from the cache"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +134,8 @@ async fn keys_in_avro_are_null_where_they_are_and_of_the_type_that_the_column_ha
     let lake = Lake::new();
     // The column became a long; its name in the file means nothing.
     let fields = json!([optional(2, "n", "string"), optional(1, "s", "int")]);
-    let row = |s: Option<&str>, n: Option<i64>| [present(s.map(text)), present(n.map(long))].concat();
+    let row =
+        |s: Option<&str>, n: Option<i64>| [present(s.map(text)), present(n.map(long))].concat();
     let rows = [
         row(Some("text 3"), Some(3)),
         row(Some("text 4"), Some(5)),
@@ -151,7 +164,8 @@ async fn keys_within_records_and_those_that_a_file_lacks_are_null() {
         let DataType::Struct(fields) = of.clone() else {
             unreachable!()
         };
-        let array = arrow::array::StructArray::new(fields, vec![longs(values.iter().copied())], None);
+        let array =
+            arrow::array::StructArray::new(fields, vec![longs(values.iter().copied())], None);
         batch(vec![(field(10, "w", of), std::sync::Arc::new(array) as _)])
     };
     let columns = metadata(
@@ -164,10 +178,18 @@ async fn keys_within_records_and_those_that_a_file_lacks_are_null() {
         &[],
     );
     for (bytes, left) in [(bytes, "1"), (only_null, "2")] {
-        let data = lake.write(&file("w.parquet"), &nested(&[Some(7), None, Some(8)]), 0, vec![]);
+        let data = lake.write(
+            &file("w.parquet"),
+            &nested(&[Some(7), None, Some(8)]),
+            0,
+            vec![],
+        );
         let deletes = keys(&lake, &[12], &bytes);
         let table = lake.table_with_deletes(columns.clone(), vec![data], vec![deletes]);
-        assert_eq!(table.rows("SELECT count(*) FROM t WHERE true").await, [left]);
+        assert_eq!(
+            table.rows("SELECT count(*) FROM t WHERE true").await,
+            [left]
+        );
     }
 }
 

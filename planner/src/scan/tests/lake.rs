@@ -385,7 +385,9 @@ fn metrics(batch: &RecordBatch) -> Box<[ColumnMetrics]> {
             let mut metrics = ColumnMetrics::new(crate::types::field_id(field)?);
             metrics.value_count = Some(array.len() as u64);
             metrics.null_count = Some(array.null_count() as u64);
-            metrics.size_bytes = Some(array.len() as u64 * 8);
+            let text = array.as_string_opt::<i32>();
+            let bytes = text.map_or(array.len() * 8, |text| text.value_data().len());
+            metrics.size_bytes = Some(bytes as u64);
             bounds(&mut metrics, array);
             Some(metrics)
         })

@@ -141,6 +141,17 @@ async fn a_row_knows_its_file() {
     );
     let of = format!("SELECT n FROM t WHERE _file = '{}' ORDER BY n", file(odd));
     assert_eq!(numbers(&table, &of).await, [0, 1, 2]);
+    assert_eq!(table.files_read(&of).await, 1);
+    let either = format!("_file IN ('{}', '{}x')", file("g"), file("g"));
+    for (filter, files) in [
+        (either.as_str(), 1),
+        ("_file = 'g'", 0),
+        ("_file <> 'g'", 2),
+        (&format!("_file = '{}' OR n = 11", file(odd)), 2),
+    ] {
+        let sql = format!("SELECT count(*) FROM t WHERE {filter}");
+        assert_eq!(table.files_read(&sql).await, files, "{filter}");
+    }
     assert_eq!(
         table.rows("SELECT _file FROM t WHERE n = 11").await,
         [file("g")]

@@ -283,10 +283,7 @@ async fn pages_that_their_bounds_rule_out_are_not_read() {
     let rows = 100_000;
     let text: Vec<String> = (0..rows).map(|n| format!("{:032x}", n * 7919)).collect();
     let columns = vec![
-        (
-            field(1, "n", DataType::Int64),
-            longs((0..rows).map(Some)),
-        ),
+        (field(1, "n", DataType::Int64), longs((0..rows).map(Some))),
         (
             field(2, "s", DataType::Utf8),
             texts(text.iter().map(|text| Some(text.as_str()))),

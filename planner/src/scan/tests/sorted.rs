@@ -20,8 +20,14 @@ fn file(name: &str) -> String {
 /// Rows of `n` and `s` as they stand, 10 to a row group, with this sort order id.
 fn sorted_file(lake: &Lake, name: &str, order: Option<i32>, rows: &[Row]) -> DataFile {
     let columns = vec![
-        (field(1, "n", DataType::Int64), longs(rows.iter().map(|row| row.0))),
-        (field(2, "s", DataType::Utf8), texts(rows.iter().map(|row| row.1))),
+        (
+            field(1, "n", DataType::Int64),
+            longs(rows.iter().map(|row| row.0)),
+        ),
+        (
+            field(2, "s", DataType::Utf8),
+            texts(rows.iter().map(|row| row.1)),
+        ),
     ];
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(10))
@@ -88,7 +94,11 @@ async fn what_the_files_are_sorted_by_is_not_sorted_again() {
         &format!("SELECT n + 1 AS m, n, s FROM t {BOTH} LIMIT 7"),
         "SELECT s, row_number() OVER (ORDER BY n NULLS FIRST, s DESC NULLS LAST) AS r FROM t",
     ] {
-        assert!(!sorts(&table, sql).await, "{sql}: {}", plan(&table, sql).await);
+        assert!(
+            !sorts(&table, sql).await,
+            "{sql}: {}",
+            plan(&table, sql).await
+        );
     }
     for sql in [
         "SELECT n, s FROM t ORDER BY n NULLS LAST",
@@ -122,7 +132,12 @@ async fn files_that_follow_each_other_share_streams_and_others_are_merged() {
     assert!(!sorts(&many, &sql).await);
     let text = plan(&many, &sql).await;
     assert!(text.contains("4 groups"), "{text}");
-    assert_eq!(many.rows("SELECT n FROM t ORDER BY n NULLS FIRST").await.len(), 1000);
+    assert_eq!(
+        many.rows("SELECT n FROM t ORDER BY n NULLS FIRST")
+            .await
+            .len(),
+        1000
+    );
     // Where each overlaps all others, there is a limit to what is merged.
     let overlapping = |count: usize| -> Vec<DataFile> {
         let files = 0..count;
@@ -160,7 +175,10 @@ async fn no_order_is_believed_that_not_every_file_names_and_arrow_does_not_share
         assert!(sorts(&table(good(), other), &wanted).await, "{other:?}");
     }
     // Orders that begin alike are good for what they begin with.
-    let both = table(by(&[(1, first.0, first.1), (2, "asc", "nulls-last")]), Some(1));
+    let both = table(
+        by(&[(1, first.0, first.1), (2, "asc", "nulls-last")]),
+        Some(1),
+    );
     assert!(sorts(&both, &wanted).await);
     assert!(!sorts(&both, "SELECT n FROM t ORDER BY n NULLS FIRST").await);
     let float = table(by(&[(3, first.0, first.1)]), Some(2));
@@ -186,14 +204,23 @@ async fn a_file_that_is_not_in_the_order_that_it_names_fails_the_query() {
     let error = PlannerError::from(error.unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Internal);
     let text = error.to_string();
-    assert!(text.contains("data/a.parquet") && text.contains("sort order"), "{text}");
-    assert_eq!(table.rows("SELECT count(*) FROM t WHERE n >= 0").await, ["30"]);
+    assert!(
+        text.contains("data/a.parquet") && text.contains("sort order"),
+        "{text}"
+    );
+    assert_eq!(
+        table.rows("SELECT count(*) FROM t WHERE n >= 0").await,
+        ["30"]
+    );
 }
 
 #[tokio::test]
 async fn files_written_before_a_promotion_and_ranges_of_one_file_keep_their_order() {
     let lake = Lake::new();
-    let old = batch(vec![(field(1, "n", DataType::Int32), ints((0..30).map(Some)))]);
+    let old = batch(vec![(
+        field(1, "n", DataType::Int32),
+        ints((0..30).map(Some)),
+    )]);
     let mut old = lake.write(&file("old"), &old, 0, vec![]);
     old.sort_order_id = Some(1);
     let mut large = sorted_file(&lake, "large", Some(1), &numbered(5, 5000));
@@ -204,10 +231,17 @@ async fn files_written_before_a_promotion_and_ranges_of_one_file_keep_their_orde
     let table = lake.table_with_deletes(metadata_of(vec![by_both()]), vec![old, large], vectors);
     let sql = "SELECT n FROM t ORDER BY n NULLS FIRST";
     assert!(!sorts(&table, sql).await);
-    let mut expected: Vec<i64> = (0..5000).filter(|at| at % 3 != 0).map(|at| at + 5).chain(0..30).collect();
+    let mut expected: Vec<i64> = (0..5000)
+        .filter(|at| at % 3 != 0)
+        .map(|at| at + 5)
+        .chain(0..30)
+        .collect();
     expected.sort_unstable();
     let found = table.rows(sql).await;
-    assert_eq!(found, expected.iter().map(i64::to_string).collect::<Vec<_>>());
+    assert_eq!(
+        found,
+        expected.iter().map(i64::to_string).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -220,11 +254,19 @@ async fn a_limit_over_sorted_files_reads_their_beginnings() {
     let sql = "SELECT n FROM t ORDER BY n NULLS FIRST LIMIT 3";
     assert_eq!(table.rows(sql).await, ["0", "1", "2"]);
     let text = plan(&table, sql).await;
-    assert!(!text.contains("SortExec") && text.contains("limit=3"), "{text}");
+    assert!(
+        !text.contains("SortExec") && text.contains("limit=3"),
+        "{text}"
+    );
 }
 
 fn value() -> impl Strategy<Value = Row> {
-    let texts = prop_oneof![Just(None), Just(Some("a")), Just(Some("b")), Just(Some("\u{1f951}"))];
+    let texts = prop_oneof![
+        Just(None),
+        Just(Some("a")),
+        Just(Some("b")),
+        Just(Some("\u{1f951}"))
+    ];
     (proptest::option::of(-3_i64..6), texts)
 }
 
