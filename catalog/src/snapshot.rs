@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::metadata::schema_json::LeftOut;
 use crate::{AsOf, TableName};
 
-/// Which table, at which metadata and snapshot: enough to read exactly the same again, and plain data.
+/// Which table, at which metadata and snapshot, or which version of which view: enough to read exactly the same again,
+/// and plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pin {
     /// The table's name when it was pinned.
@@ -27,6 +28,15 @@ pub struct Pin {
     pub snapshot_id: Option<i64>,
     /// What was asked for: it says which schema the snapshot is read with.
     pub as_of: AsOf,
+    /// The version of a view. A view has neither metadata of its own to read nor snapshots.
+    pub view_version: Option<i64>,
+}
+
+impl Pin {
+    /// Whether it is a table's and not a view's.
+    pub fn is_of_table(&self) -> bool {
+        self.view_version.is_none()
+    }
 }
 
 /// A column of a type that can't be read. The table is read as if it weren't there; a query that names it is refused.
@@ -236,6 +246,7 @@ impl TableSnapshot {
             metadata_location: self.metadata_location.clone(),
             snapshot_id: self.snapshot_id(),
             as_of: self.as_of.clone(),
+            view_version: None,
         }
     }
 

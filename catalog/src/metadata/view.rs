@@ -15,6 +15,9 @@ use crate::{TableName, View, ViewRepresentation};
 /// The version of the view specification that is known.
 const FORMAT_VERSION: i64 = 1;
 
+/// Of the versions that aren't the current one, the latest so many are kept, for queries that began before it.
+const VERSIONS_KEPT_MAX: usize = 10;
+
 #[derive(Debug, Deserialize)]
 struct LoadViewResult {
     metadata: Document,
@@ -74,35 +77,68 @@ fn view(document: Document, name: &TableName) -> Result<View, Refusal> {
         )));
     }
     let current = document.current_version_id;
-    let mut versions = document.versions.into_iter();
-    let version = versions
-        .find(|version| version.version_id == current)
-        .ok_or_else(|| Refusal::Invalid(format!("its current version {current} is not in it")))?;
-    let id = version.schema_id;
-    let mut schemas = document.schemas.into_iter();
-    let mut schema = schemas
-        .find(|schema| schema.get("schema-id").and_then(Value::as_i64).unwrap_or(0) == id)
-        .ok_or_else(|| Refusal::Invalid(format!("the schema {id} of its version is not in it")))?;
-    let left_out = make_readable(&mut schema);
-    let schema: Schema = serde_json::from_value(schema)
-        .map_err(|error| Refusal::Invalid(format!("its schema {id} does not parse: {error}")))?;
-    let mut dialects = BTreeSet::new();
-    let sql = version.representations.into_iter().filter_map(|given| {
-        let (dialect, sql) = (given.dialect?, given.sql?);
-        let wanted = given.kind == "sql" && dialects.insert(dialect.to_lowercase());
-        wanted.then_some(ViewRepresentation { dialect, sql })
-    });
-    Ok(View {
-        name: name.clone(),
+    let of = Versions {
+        name,
         uuid: document.view_uuid,
-        version_id: current,
-        representations: sql.collect(),
-        default_catalog: version.default_catalog,
-        default_namespace: version.default_namespace,
-        schema: Arc::new(schema),
-        unreadable: left_out.unreadable.into(),
-        properties: document.properties.unwrap_or_default(),
+        schemas: &document.schemas,
+        properties: &document.properties.unwrap_or_default(),
+    };
+    let (found, others): (Vec<Version>, Vec<Version>) = document
+        .versions
+        .into_iter()
+        .partition(|version| version.version_id == current);
+    let version = found.into_iter().next();
+    let version = version
+        .ok_or_else(|| Refusal::Invalid(format!("its current version {current} is not in it")))?;
+    let others = others.into_iter().rev().take(VERSIONS_KEPT_MAX);
+    // One that can't be read is no reason to refuse the current one.
+    let others = others.filter_map(|version| of.view(version).ok());
+    Ok(View {
+        others: others.map(Arc::new).collect(),
+        ..of.view(version)?
     })
+}
+
+/// What all versions of a view have in common.
+struct Versions<'a> {
+    name: &'a TableName,
+    uuid: Uuid,
+    schemas: &'a [Value],
+    properties: &'a BTreeMap<String, String>,
+}
+
+impl Versions<'_> {
+    fn view(&self, version: Version) -> Result<View, Refusal> {
+        let id = version.schema_id;
+        let mut schemas = self.schemas.iter();
+        let schema = schemas
+            .find(|schema| schema.get("schema-id").and_then(Value::as_i64).unwrap_or(0) == id);
+        let mut schema = schema.cloned().ok_or_else(|| {
+            Refusal::Invalid(format!("the schema {id} of its version is not in it"))
+        })?;
+        let left_out = make_readable(&mut schema);
+        let schema: Schema = serde_json::from_value(schema).map_err(|error| {
+            Refusal::Invalid(format!("its schema {id} does not parse: {error}"))
+        })?;
+        let mut dialects = BTreeSet::new();
+        let sql = version.representations.into_iter().filter_map(|given| {
+            let (dialect, sql) = (given.dialect?, given.sql?);
+            let wanted = given.kind == "sql" && dialects.insert(dialect.to_lowercase());
+            wanted.then_some(ViewRepresentation { dialect, sql })
+        });
+        Ok(View {
+            name: self.name.clone(),
+            uuid: self.uuid,
+            version_id: version.version_id,
+            representations: sql.collect(),
+            default_catalog: version.default_catalog,
+            default_namespace: version.default_namespace,
+            schema: Arc::new(schema),
+            unreadable: left_out.unreadable.into(),
+            properties: self.properties.clone(),
+            others: Vec::new(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +210,25 @@ mod tests {
             ("v", 2)
         );
         assert_eq!(view.properties["comment"], "Daily event counts");
+        let [other] = view.others.as_slice() else {
+            panic!("{:?}", view.others)
+        };
+        assert_eq!(other.representations[0].sql, "SELECT 1");
+        let view = Arc::new(view);
+        let pinned = |pin: &crate::Pin| view.pinned(pin).map(|view| view.version_id);
+        assert_eq!(pinned(&other.pin()), Some(1));
+        assert_eq!(pinned(&view.pin()), Some(2));
+        let of = |version| crate::Pin {
+            view_version: version,
+            ..view.pin()
+        };
+        assert_eq!((pinned(&of(Some(3))), pinned(&of(None))), (None, None));
+        let another = crate::Pin {
+            uuid: Uuid::nil(),
+            ..view.pin()
+        };
+        assert_eq!(pinned(&another), None);
+        let view = Arc::unwrap_or_clone(view);
         let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         file.write_all(document().to_string().as_bytes()).unwrap();
         assert_eq!(parse(&file.finish().unwrap(), &name()).unwrap(), view);

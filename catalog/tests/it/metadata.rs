@@ -8,8 +8,9 @@ use iceberg::spec::{
     DataFileFormat, Literal, ManifestStatus, PrimitiveLiteral, PrimitiveType, Struct,
 };
 use landfast_catalog::{
-    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, ManifestFiles, ManifestListing,
-    Namespace, NamespaceSpec, Reading, SnapshotFiles, TableSnapshot, WantedColumn, decode_bound,
+    CatalogError, CatalogErrorKind, DataFile, DeleteContent, DeleteIndex, ManifestFiles,
+    ManifestListing, Namespace, NamespaceSpec, Reading, SnapshotFiles, TableSnapshot, WantedColumn,
+    decode_bound,
 };
 use landfast_sites::{CanonicalUri, ReadLog};
 use serde_json::json;

@@ -99,7 +99,8 @@ impl Engine {
             physical.log,
             physical.tables,
             Arc::clone(&self.sites),
-        ))
+        )
+        .through(physical.views))
     }
 }
 

@@ -34,6 +34,7 @@ pub struct PlannedQuery {
     rows: Rows,
     log: ReadLog,
     tables: Vec<Arc<TableSnapshot>>,
+    views: Vec<Pin>,
     sites: Arc<Sites>,
     now_unix_ns: Option<i64>,
     started: AtomicBool,
@@ -87,10 +88,16 @@ impl PlannedQuery {
             rows,
             log,
             tables,
+            views: Vec::new(),
             sites,
             now_unix_ns: None,
             started: AtomicBool::new(false),
         }
+    }
+
+    /// The same, read through these versions of views.
+    pub(super) fn through(self, views: Vec<Pin>) -> Self {
+        Self { views, ..self }
     }
 
     /// What every batch has.
@@ -98,9 +105,11 @@ impl PlannedQuery {
         Arc::clone(&self.schema)
     }
 
-    /// The snapshots that it reads, sorted by table: planning with them again reads the same.
+    /// The snapshots that it reads, sorted by table, and the versions of the views that it reads them through: planning
+    /// with them again reads the same.
     pub fn pins(&self) -> Vec<Pin> {
-        self.tables.iter().map(|table| table.pin()).collect()
+        let tables = self.tables.iter().map(|table| table.pin());
+        tables.chain(self.views.iter().cloned()).collect()
     }
 
     /// What it has read so far; counts go on while it runs.
@@ -263,6 +272,7 @@ pub(super) struct Physical {
     pub(super) now_unix_ns: Option<i64>,
     pub(super) log: ReadLog,
     pub(super) tables: Vec<Arc<TableSnapshot>>,
+    pub(super) views: Vec<Pin>,
 }
 
 impl Engine {
@@ -285,7 +295,8 @@ impl Engine {
             physical.log,
             physical.tables,
             Arc::clone(&self.sites),
-        );
+        )
+        .through(physical.views);
         planned.now_unix_ns = physical.now_unix_ns;
         Ok(planned)
     }
@@ -356,6 +367,10 @@ impl Engine {
             .collect();
         tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
         tables.dedup_by(|a, b| a.name == b.name && a.as_of == b.as_of);
+        let views = distinct.iter().flat_map(|table| table.view_pins());
+        let mut views: Vec<Pin> = views.collect();
+        views.sort_by(|a, b| a.table.cmp(&b.table));
+        views.dedup();
         let logical = self.logical(
             state,
             &bound,
@@ -395,6 +410,7 @@ impl Engine {
             context: state.task_ctx(),
             log,
             tables,
+            views,
         })
     }
 }

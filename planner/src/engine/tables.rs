@@ -185,7 +185,9 @@ impl Engine {
     async fn snapshot(&self, target: &Target, how: Resolving<'_>) -> Result<Arc<TableSnapshot>> {
         let cell = how.resolved.cell(&target.name, &target.as_of);
         let found = cell.get_or_try_init(|| async {
-            let same = |pin: &&Pin| pin.table == target.name && pin.as_of == target.as_of;
+            let same = |pin: &&Pin| {
+                pin.is_of_table() && pin.table == target.name && pin.as_of == target.as_of
+            };
             if let Some(pin) = how.pins.iter().find(same) {
                 return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
             }

@@ -384,11 +384,15 @@ fn split(written: &Ident) -> Option<(Ident, Result<Suffix>)> {
 
 /// The one table among those pinned that a name fits, whichever its versions are.
 fn pinned(pins: &[Pin], written: &Written, table: &Ident) -> Option<TableName> {
-    let mut fitting = pins.iter().map(|pin| &pin.table).filter(|name| {
-        fits(&written.catalog, name.catalog.as_str())
-            && fits(&written.schema, name.schema.as_str())
-            && fits(table, &name.table)
-    });
+    let mut fitting = pins
+        .iter()
+        .filter(|pin| pin.is_of_table())
+        .map(|pin| &pin.table)
+        .filter(|name| {
+            fits(&written.catalog, name.catalog.as_str())
+                && fits(&written.schema, name.schema.as_str())
+                && fits(table, &name.table)
+        });
     let first = fitting.next()?;
     fitting.all(|other| other == first).then(|| first.clone())
 }

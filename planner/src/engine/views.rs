@@ -15,7 +15,9 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::sqlparser::ast::{Query, TableFactor, Visit, Visitor};
-use landfast_catalog::{CatalogName, SchemaName, TableName, View, ViewRepresentation};
+use landfast_catalog::{
+    CatalogName, Pin, Reading, SchemaName, TableName, View, ViewRepresentation,
+};
 
 use super::logical::Bound;
 use super::tables::{Resolved, Resolving, Source};
@@ -25,7 +27,7 @@ use crate::sql::Statement;
 use crate::sql::foreign;
 use crate::sql::statement::QueryKind;
 use crate::types::arrow_schema;
-use crate::{PlannerError, Result};
+use crate::{ErrorKind, PlannerError, Result};
 
 /// How deep views may read views.
 const DEPTH_MAX: usize = 16;
@@ -56,6 +58,7 @@ impl Within<'_> {
 /// A view that can be planned.
 #[derive(Debug)]
 pub(super) struct ViewQuery {
+    pin: Pin,
     bound: Bound,
     /// What the view's record says that it gives.
     recorded: SchemaRef,
@@ -65,13 +68,35 @@ pub(super) struct ViewQuery {
 impl Engine {
     /// A view of this name with its query understood, if there is one.
     pub(super) async fn view(&self, name: &TableName, how: Resolving<'_>) -> Result<Resolved> {
-        let reading = how.settings.reading();
-        let Some(view) = self.namespace.view(name, reading, how.log).await? else {
-            return Err(super::no_such("table", &name.to_string(), Vec::new()));
-        };
+        let view = self.version_of(name, how).await?;
         self.understood(&view, how)
             .await
             .map_err(|error| cannot_run(name, &error))
+    }
+
+    /// The version of a view that the pins hold; without pins, the current one.
+    async fn version_of(&self, name: &TableName, how: Resolving<'_>) -> Result<Arc<View>> {
+        let pin = how.pins.iter();
+        let pin = pin
+            .clone()
+            .find(|pin| pin.table == *name && !pin.is_of_table());
+        let readings = [how.settings.reading(), Reading::STRONG];
+        // What is known here may be older than what was pinned elsewhere.
+        for reading in readings {
+            let Some(view) = self.namespace.view(name, reading, how.log).await? else {
+                return Err(super::no_such("table", &name.to_string(), Vec::new()));
+            };
+            if how.pins.is_empty() {
+                return Ok(view);
+            }
+            if let Some(pinned) = pin.and_then(|pin| view.pinned(pin)) {
+                return Ok(pinned);
+            }
+        }
+        Err(PlannerError::of_kind(
+            ErrorKind::FailedPrecondition,
+            format!("the view {name} is another one than when the query was planned: run it again"),
+        ))
     }
 
     async fn understood(&self, view: &View, how: Resolving<'_>) -> Result<Resolved> {
@@ -122,6 +147,7 @@ impl Engine {
             )));
         }
         let query = ViewQuery {
+            pin: view.pin(),
             bound,
             recorded: arrow_schema(&view.schema)?,
             relations,
@@ -242,9 +268,24 @@ impl ViewQuery {
     pub(super) fn bound(&self) -> &Bound {
         &self.bound
     }
+
+    /// Its version, and those of the views within it.
+    fn pins(&self) -> Vec<Pin> {
+        let within = self.bound.distinct().into_iter();
+        let within = within.flat_map(|table| table.view_pins());
+        std::iter::once(self.pin.clone()).chain(within).collect()
+    }
 }
 
 impl Resolved {
+    /// The versions of the views that it is read through.
+    pub(super) fn view_pins(&self) -> Vec<Pin> {
+        match &self.source {
+            Source::View(view) => view.pins(),
+            _ => Vec::new(),
+        }
+    }
+
     /// How many relations stand behind it.
     fn relations(&self) -> usize {
         match &self.source {

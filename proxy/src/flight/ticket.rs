@@ -141,6 +141,8 @@ struct PinBody {
     snapshot_id: Option<i64>,
     #[prost(oneof = "AsOfBody", tags = "7, 8, 9")]
     as_of: Option<AsOfBody>,
+    #[prost(int64, optional, tag = "10")]
+    view_version: Option<i64>,
 }
 
 /// What was asked for; nothing stands for the current snapshot.
@@ -364,6 +366,7 @@ impl From<&Pin> for PinBody {
             uuid: Bytes::copy_from_slice(pin.uuid.as_bytes()),
             metadata_location: pin.metadata_location.as_str().to_owned(),
             snapshot_id: pin.snapshot_id,
+            view_version: pin.view_version,
             as_of: match &pin.as_of {
                 AsOf::Current => None,
                 AsOf::Snapshot(id) => Some(AsOfBody::Snapshot(*id)),
@@ -386,6 +389,7 @@ impl TryFrom<PinBody> for Pin {
             uuid: Uuid::from_slice(&body.uuid).map_err(|_| TicketError::NotOurs)?,
             metadata_location: CanonicalUri::new(body.metadata_location),
             snapshot_id: body.snapshot_id,
+            view_version: body.view_version,
             as_of: match body.as_of {
                 None => AsOf::Current,
                 Some(AsOfBody::Snapshot(id)) => AsOf::Snapshot(id),
@@ -439,6 +443,7 @@ mod tests {
                     metadata_location: CanonicalUri::new("gs://lake/a%3Ab/metadata.json"),
                     snapshot_id: Some(-7),
                     as_of: AsOf::Ref("audit".into()),
+                    view_version: Some(3),
                 }],
                 now_unix_ns: Some(1_700_000_000_000_000_001),
                 share: Some(Share {

@@ -48,6 +48,34 @@ impl Lake {
             .await
             .unwrap();
     }
+
+    /// Gives a view a second version, beside the first or in its place.
+    async fn replace_view(&self, name: &str, sql: &str, beside: bool) {
+        let dir = self.store().join("lake/views");
+        let document = std::fs::read_to_string(dir.join(format!("{name}.json"))).unwrap();
+        let mut document: Value = serde_json::from_str(&document).unwrap();
+        let mut version = document["versions"][0].clone();
+        version["version-id"] = json!(2);
+        version["representations"][0]["sql"] = json!(sql);
+        let versions = document["versions"].as_array_mut().unwrap();
+        if !beside {
+            versions.clear();
+        }
+        versions.push(version);
+        document["current-version-id"] = json!(2);
+        let file = format!("{name}-{beside}.json");
+        std::fs::write(dir.join(&file), document.to_string()).unwrap();
+        let database = self.store().parent().unwrap().join("catalog.db");
+        let url = format!("sqlite://{}", database.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let moved = "UPDATE iceberg_tables SET metadata_location = ? WHERE table_name = ?";
+        sqlx::query(moved)
+            .bind(format!("gs://lake/views/{file}"))
+            .bind(name)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]
@@ -122,7 +150,8 @@ async fn a_view_and_a_table_in_one_statement_are_of_one_snapshot_which_is_pinned
                 (SELECT count(*) FROM first_events) AS c";
     let planned = lake.plan(text, None, &[]).await.unwrap();
     let pins = planned.pins();
-    assert_eq!(pins.len(), 2, "{pins:?}");
+    let of_tables = pins.iter().filter(|pin| pin.is_of_table());
+    assert_eq!((of_tables.count(), pins.len()), (2, 4), "{pins:?}");
     let again = lake.plan(text, None, &pins).await.unwrap();
     assert_eq!(again.pins(), pins);
     let batches = futures::TryStreamExt::try_collect::<Vec<_>>(again.execute().unwrap());
@@ -140,6 +169,41 @@ async fn a_view_and_a_table_in_one_statement_are_of_one_snapshot_which_is_pinned
     );
     lake.settings.set("landfast.as_of", "ref audit").unwrap();
     assert_eq!(lake.rows(text).await, ["4|4|2"]);
+}
+
+#[tokio::test]
+async fn a_view_that_is_replaced_stays_as_it_was_for_whoever_pinned_it() {
+    let lake = Lake::with_history().await;
+    lake.view(
+        "some",
+        &[("landfast", "SELECT id FROM events WHERE id > 10")],
+        &[("id", "long")],
+    )
+    .await;
+    lake.view(
+        "outer",
+        &[("landfast", "SELECT id FROM some")],
+        &[("id", "long")],
+    )
+    .await;
+    let text = "SELECT count(*) FROM outer";
+    let pins = lake.plan(text, None, &[]).await.unwrap().pins();
+    assert_eq!(lake.rows(text).await, ["3"]);
+    let rows = async || {
+        let planned = lake.plan(text, None, &pins).await?;
+        let batches = futures::TryStreamExt::try_collect::<Vec<_>>(planned.execute()?);
+        Ok::<_, crate::PlannerError>(lines(&batches.await.unwrap()))
+    };
+    lake.replace_view("some", "SELECT id FROM events WHERE id > 20", true)
+        .await;
+    assert_eq!(lake.rows(text).await, ["2"]);
+    assert_eq!(rows().await.unwrap(), ["3"]);
+    // Its metadata no longer has the version.
+    lake.replace_view("some", "SELECT id FROM events WHERE id > 20", false)
+        .await;
+    let error = rows().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
+    assert!(error.to_string().contains("some"), "{error}");
 }
 
 #[tokio::test]
