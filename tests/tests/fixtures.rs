@@ -65,6 +65,43 @@ fn tables_that_pyiceberg_wrote_are_read_as_pyiceberg_reads_them() {
 }
 
 #[test]
+fn files_that_name_the_order_that_they_are_in_are_not_sorted_again() {
+    let fixtures = Fixture::of("java").unwrap();
+    let sorted = fixtures
+        .iter()
+        .find(|fixture| fixture.table == "java_sorted");
+    let sorted = sorted.unwrap();
+    let plans = block_on(async {
+        let endpoint = Endpoint::new(&landfast().uri(), None).unwrap();
+        let mut client = Client::connect(&endpoint, Login::Nobody).await.unwrap();
+        let make = "CREATE SCHEMA IF NOT EXISTS fixtures.orders";
+        client.query(make).await.map(|_| ()).unwrap();
+        register(&mut client, "orders", sorted).await.unwrap();
+        let mut plans = Vec::new();
+        for order in [
+            "day DESC NULLS LAST",
+            "day DESC NULLS LAST, name NULLS FIRST",
+            "day DESC NULLS LAST, name NULLS FIRST LIMIT 3",
+            "day DESC NULLS LAST, name NULLS FIRST, id",
+            "day, name",
+        ] {
+            let sql = format!(
+                "EXPLAIN SELECT day, name, id FROM fixtures.orders.java_sorted ORDER BY {order}"
+            );
+            let (_, told) = client.query(&sql).await.unwrap();
+            let text = arrow::util::pretty::pretty_format_batches(&told).unwrap();
+            plans.push((order, text.to_string()));
+        }
+        plans
+    });
+    for (order, plan) in plans {
+        // By the id as well the files were sorted at first, and then no longer.
+        let sorts = order.ends_with("id") || order == "day, name";
+        assert_eq!(plan.contains("SortExec"), sorts, "{order}:\n{plan}");
+    }
+}
+
+#[test]
 fn views_that_spark_and_trino_made_give_what_they_give_there() {
     let gcs = Store::gcs().unwrap();
     let (rest, catalog) = catalog_with_views(&gcs);
