@@ -100,13 +100,25 @@ impl DeleteFile {
         size_of::<Self>() + uri + of + struct_bytes(&self.partition) + spans + bounds
     }
 
-    /// Between which paths the data files are that a position delete file is about, where that is known.
+    /// Between which paths the data files are that a position delete file is about, where that is known: bounds that may
+    /// have been cut short say nothing.
     pub fn paths(&self) -> Option<(&str, &str)> {
         let span = self.spans.first()?;
         if span.field_id != DELETED_FILE_PATH {
             return None;
         }
-        let lower = std::str::from_utf8(span.lower.as_deref()?).ok()?;
-        Some((lower, std::str::from_utf8(span.upper.as_deref()?).ok()?))
+        let whole = |bound: &'_ [u8]| -> bool {
+            DATA_FILE_ENDINGS
+                .iter()
+                .any(|end| bound.ends_with(end.as_bytes()))
+        };
+        let (lower, upper) = (span.lower.as_deref()?, span.upper.as_deref()?);
+        if !whole(lower) || !whole(upper) {
+            return None;
+        }
+        Some((
+            std::str::from_utf8(lower).ok()?,
+            std::str::from_utf8(upper).ok()?,
+        ))
     }
 }

@@ -210,9 +210,8 @@ mod tests {
             ("v", 2)
         );
         assert_eq!(view.properties["comment"], "Daily event counts");
-        let [other] = view.others.as_slice() else {
-            panic!("{:?}", view.others)
-        };
+        assert_eq!(view.others.len(), 1);
+        let other = Arc::clone(&view.others[0]);
         assert_eq!(other.representations[0].sql, "SELECT 1");
         let view = Arc::new(view);
         let pinned = |pin: &crate::Pin| view.pinned(pin).map(|view| view.version_id);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use datafusion::physical_expr::utils::Guarantee;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
 use landfast_sites::Link;
 use parquet::arrow::parquet_column;
@@ -44,6 +45,13 @@ pub(super) fn has_any(metadata: &ParquetMetaData) -> bool {
     columns.any(|column| column.bloom_filter_offset().is_some())
 }
 
+/// The columns of which one of some values is asked for, and nothing else.
+pub(super) fn asked_for_values(predicate: &PruningPredicate) -> impl Iterator<Item = &str> {
+    let known = predicate.literal_guarantees().iter();
+    let of_values = known.filter(|known| known.guarantee == Guarantee::In);
+    of_values.map(|known| known.column.name.as_str())
+}
+
 /// What a file's bloom filters are asked about.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
@@ -64,10 +72,9 @@ impl Asked<'_> {
         link: &Link,
     ) -> Option<Vec<Range<u64>>> {
         let descriptor = self.metadata.file_metadata().schema_descr();
-        let names = predicate.literal_columns();
-        let leaves = names
-            .iter()
-            .filter_map(|name| Some(parquet_column(descriptor, self.schema, name)?.0));
+        let names = asked_for_values(predicate);
+        let leaves =
+            names.filter_map(|name| Some(parquet_column(descriptor, self.schema, name)?.0));
         let leaves: Vec<usize> = leaves.collect();
         let groups = self.groups.iter().map(|at| self.metadata.row_group(*at));
         let mut filters = Vec::new();

@@ -27,7 +27,7 @@ use landfast_sites::{FileId, Link};
 use object_store::ObjectStore;
 
 use super::ScanContext;
-use super::blooms::{Asked, ReadAhead, has_any, read_ahead};
+use super::blooms::{Asked, ReadAhead, asked_for_values, has_any, read_ahead};
 use super::columns::{Absentees, FileColumns};
 use super::deletes::{
     DeleteReader, DeletedKeys, DeletedPositions, Sieve, columns_to_read, without,
@@ -266,7 +266,7 @@ impl Partition {
         let Some(pruning) = pruning(of_reader, &columns)? else {
             return Ok(None);
         };
-        if pruning.literal_columns().is_empty() {
+        if asked_for_values(&pruning).next().is_none() {
             return Ok(None);
         }
         let left = self.groups_left(file, &pruning, &columns, footer);

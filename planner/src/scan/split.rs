@@ -159,10 +159,10 @@ fn cut(file: usize, cuttable: &Cuttable<'_>, aim_us: u64) -> Vec<Piece> {
             cost_us: cost.of_part(size, size),
         }]
     };
-    // A part reads for as long as it opens at least.
+    // Parts wait side by side, but each wait is a request: a part reads for half as long as it opens at least.
     let reads_us = aim_us
         .saturating_sub(cost.opening_us)
-        .max(cost.opening_us)
+        .max(cost.opening_us / 2)
         .max(1);
     let aim = share(size, reads_us, cost.reading_us).max(RANGE_BYTES_MIN);
     if cost.reading_us == 0 || size < aim.saturating_mul(2) {
@@ -380,7 +380,7 @@ mod tests {
         }
 
         #[test]
-        fn cutting_costs_no_more_opening_than_reading(
+        fn no_part_opens_for_longer_than_twice_what_it_reads(
             size in 1_u64..1 << 36,
             waiting_ms in 0_u64..500,
             share in 1_u64..100,
@@ -393,7 +393,7 @@ mod tests {
             let dealt = deal(&[Cuttable { size_bytes: size, row_groups: &[], cost }], partitions);
             let pieces: Vec<&Piece> = dealt.iter().flatten().collect();
             for piece in pieces.iter().filter(|piece| piece.range.is_some()) {
-                prop_assert!(piece.cost_us + 2 >= 2 * cost.opening_us);
+                prop_assert!(2 * piece.cost_us + 6 >= 3 * cost.opening_us);
             }
         }
     }

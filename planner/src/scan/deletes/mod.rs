@@ -126,7 +126,7 @@ pub struct DeleteSource {
     pub size_bytes: u64,
     /// Its data sequence number.
     pub sequence_number: i64,
-    /// Between which paths the data files are that it deletes rows of, where that is known (as writers may have cut them).
+    /// Between which paths the data files are that it deletes rows of, where that is known.
     pub paths: Option<(Box<str>, Box<str>)>,
     /// The sites to read it from, in order.
     pub route: Route,

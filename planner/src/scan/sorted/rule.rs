@@ -13,7 +13,9 @@ use datafusion::physical_expr::{LexOrdering, LexRequirement};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary,
+};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::{FileScanConfig, FileScanConfigBuilder};
@@ -63,7 +65,9 @@ impl PhysicalOptimizerRule for SortedScans {
             if !changed {
                 return Ok(Transformed::no(node));
             }
-            Ok(Transformed::yes(node.with_new_children(children)?))
+            Ok(Transformed::yes(replace_children_if_necessary(
+                node, children,
+            )?))
         })
         .data()
     }
@@ -143,7 +147,7 @@ fn over(
     match plan.children().as_slice() {
         [only] => {
             let child = over(only, leaf)?;
-            Arc::clone(plan).with_new_children(vec![child])
+            replace_children_if_necessary(Arc::clone(plan), vec![child])
         }
         _ => Ok(leaf),
     }
@@ -170,9 +174,12 @@ fn sorted(scan: &FileScanConfig, ordering: LexOrdering, streams: usize) -> Optio
         });
         dealt(whole, &ordering, streams)
     });
+    let mut groups = groups?;
+    // Where there are fewer streams than threads, rows would be dealt to more of them, and lose their order.
+    groups.resize_with(groups.len().max(streams), || FileGroup::new(Vec::new()));
     Some(
         FileScanConfigBuilder::from(scan.clone())
-            .with_file_groups(groups?)
+            .with_file_groups(groups)
             .with_output_ordering(vec![ordering])
             .build(),
     )

@@ -10,6 +10,7 @@ mod divided;
 mod filters;
 mod foreign;
 mod keys;
+mod keys_ruled_out;
 pub(super) mod lake;
 mod lineage;
 mod nested;
