@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::Schema;
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UnionArray};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
@@ -55,6 +55,7 @@ impl Parameters {
             return Ok(None);
         };
         let rows = concat_batches(&first.schema(), &batches).map_err(unreadable)?;
+        let rows = without_unions(rows)?;
         if rows.num_rows() > limits.parameter_rows {
             return Err(LimitError::TooLarge {
                 what: "the bound parameters",
@@ -111,6 +112,43 @@ pub(super) fn batches_from_bytes(bytes: &Bytes) -> Result<(Arc<Schema>, Vec<Reco
     Ok((schema, batches))
 }
 
+/// Each union replaced by the values it holds: drivers that know no parameter's type bind a union of every type they have.
+/// To cast such a union would make NULLs of what is in another child than the one that the cast chooses.
+fn without_unions(rows: RecordBatch) -> Result<RecordBatch, Fault> {
+    let schema = rows.schema();
+    let is_union = |field: &Field| matches!(field.data_type(), DataType::Union(..));
+    if rows.num_rows() == 0 || !schema.fields().iter().any(|field| is_union(field)) {
+        return Ok(rows);
+    }
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in schema.fields().iter().zip(rows.columns()) {
+        let column = match column.as_union_opt() {
+            Some(union) => held(field.name(), union)?,
+            None => ArrayRef::clone(column),
+        };
+        fields.push(Field::new(field.name(), column.data_type().clone(), true));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(unreadable)
+}
+
+/// The values of a union whose rows are all of one type.
+fn held(name: &str, union: &UnionArray) -> Result<ArrayRef, Fault> {
+    let ids = union.type_ids();
+    if ids.iter().any(|id| *id != ids[0]) {
+        return Err(Fault::malformed(format!(
+            "the bound parameter {name} is of several types: bind one type in all rows"
+        )));
+    }
+    let values = union.child(ids[0]);
+    match union.offsets() {
+        Some(offsets) => {
+            take(values, &Int32Array::new(offsets.clone(), None), None).map_err(unreadable)
+        }
+        None => Ok(ArrayRef::clone(values)),
+    }
+}
+
 fn unreadable(error: impl Into<FlightError>) -> Fault {
     let error = error.into();
     if let FlightError::ExternalError(inner) = &error
@@ -123,7 +161,7 @@ fn unreadable(error: impl Into<FlightError>) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{Int64Array, StringArray};
     use arrow_flight::FlightDescriptor;
     use arrow_flight::encode::FlightDataEncoderBuilder;
 
@@ -180,6 +218,37 @@ mod tests {
         assert_eq!(again.len(), 3);
         assert_eq!(again.row(2), parameters.row(2));
         assert_eq!(again.row(2).num_rows(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_union_of_types_binds_the_values_it_holds() {
+        let fields = [(0i8, DataType::Int64), (1, DataType::Utf8)]
+            .into_iter()
+            .map(|(id, of)| (id, Arc::new(Field::new(id.to_string(), of, true))))
+            .collect::<arrow::datatypes::UnionFields>();
+        let bound = async |ids: [i8; 2], offsets: [i32; 2]| {
+            let children = [
+                Arc::new(Int64Array::from(vec![7, 8])) as ArrayRef,
+                Arc::new(StringArray::from(vec!["x", "y"])),
+            ];
+            let union = UnionArray::try_new(
+                fields.clone(),
+                ids.to_vec().into(),
+                Some(offsets.to_vec().into()),
+                children.to_vec(),
+            );
+            let rows = RecordBatch::try_from_iter([("1", Arc::new(union.unwrap()) as ArrayRef)]);
+            receive(messages(rows.unwrap()).await, &Limits::default()).await
+        };
+        let texts = bound([1, 1], [1, 0]).await.unwrap().unwrap();
+        assert_eq!(texts.row(0).column(0).as_string::<i32>().value(0), "y");
+        assert_eq!(texts.row(1).column(0).as_string::<i32>().value(0), "x");
+        let numbers = bound([0, 0], [0, 1]).await.unwrap().unwrap();
+        assert_eq!(*numbers.row(1).column(0).data_type(), DataType::Int64);
+        assert!(matches!(
+            bound([0, 1], [0, 0]).await,
+            Err(Fault::Malformed(_))
+        ));
     }
 
     #[tokio::test]

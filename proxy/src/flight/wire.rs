@@ -1,9 +1,11 @@
 //! What goes over the wire: by default the Arrow types that every released driver reads, and on demand the engine's own.
 //!
 //! By default, view types, dictionaries, run-end encoding, list views, 16-bit floats and the narrow decimals become what they
-//! stand for, and result fields carry no metadata (`REMARKS` there would replace JDBC's column label). One function
-//! makes the schema, and every path that tells a schema uses it, so that all of them tell the same one.
+//! stand for. Of metadata, result fields carry nothing but the digits of decimals, without which JDBC tells programs that
+//! a decimal has none (and no `REMARKS`, which would replace JDBC's column label). One function makes the schema, and
+//! every path that tells a schema uses it, so that all of them tell the same one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -17,6 +19,10 @@ const EXACT: CastOptions<'static> = CastOptions {
     safe: false,
     format_options: arrow::util::display::FormatOptions::new(),
 };
+
+/// The protocol's keys for the digits of a decimal, all of them and those behind the point.
+const PRECISION: &str = "ARROW:FLIGHT:SQL:PRECISION";
+const SCALE: &str = "ARROW:FLIGHT:SQL:SCALE";
 
 /// How a session wants its results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,13 +45,28 @@ pub(super) fn wire_schema(schema: &Schema) -> SchemaRef {
     wire_schema_in(schema, WireTypes::Compatible)
 }
 
+fn with_digits(field: FieldRef) -> FieldRef {
+    let (DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)) =
+        field.data_type()
+    else {
+        return field;
+    };
+    let digits = HashMap::from([
+        (PRECISION.to_owned(), precision.to_string()),
+        (SCALE.to_owned(), scale.to_string()),
+    ]);
+    Arc::new(Field::clone(&field).with_metadata(digits))
+}
+
 /// The schema that clients see of `schema`.
 pub(super) fn wire_schema_in(schema: &Schema, types: WireTypes) -> SchemaRef {
     let of = match types {
         WireTypes::Compatible => wire_type,
         WireTypes::Native => native_type,
     };
-    Arc::new(Schema::new(fields_with(schema.fields(), of)))
+    let fields = schema.fields().iter();
+    let fields = fields.map(|field| with_digits(field_with(field, of)));
+    Arc::new(Schema::new(fields.collect::<Fields>()))
 }
 
 type TypeOf = fn(&DataType) -> DataType;
