@@ -123,6 +123,22 @@ impl Parts {
         self.home.join(name)
     }
 
+    /// Something that few tests need, made by the first of them with `make`, which gets the path it has to fill. `name` must
+    /// change when what is made does.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn on_demand(
+        &self,
+        name: &str,
+        what: &str,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let _lock = self.lock()?;
+        once(&self.home, name, what, make)?;
+        Ok(self.home.join(name))
+    }
+
     /// Takes the lock that guards everything under `landfast-parts`; dropping the file frees it.
     ///
     /// # Errors
@@ -143,7 +159,7 @@ impl Parts {
         fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
         let _lock = lock(&root)?;
         once(&home, "venv", "Python wheels (under a minute)", |dir| {
-            fetch_wheels(dir)
+            fetch_wheels(dir, "requirements.txt")
         })?;
         let java = find_java()?;
         for which in [ClassPath::Jdbc, ClassPath::Rest] {
@@ -205,7 +221,8 @@ fn once(home: &Path, name: &str, what: &str, make: impl FnOnce(&Path) -> Result<
     fs::write(&stamp, "").with_context(|| format!("write {}", stamp.display()))
 }
 
-fn fetch_wheels(venv: &Path) -> Result<()> {
+/// Makes a Python virtual environment with the wheels that a file of this crate lists.
+pub(crate) fn fetch_wheels(venv: &Path, list: &str) -> Result<()> {
     if !on_path("python3") {
         bail!("python3 (3.10 or later, with venv) is not on the PATH");
     }
@@ -213,7 +230,7 @@ fn fetch_wheels(venv: &Path) -> Result<()> {
         Command::new("python3").args(["-m", "venv"]).arg(venv),
         "make a Python virtual environment",
     )?;
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("requirements.txt");
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join(list);
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args([
         "-m",
@@ -224,7 +241,7 @@ fn fetch_wheels(venv: &Path) -> Result<()> {
         "-r",
     ])
     .arg(requirements);
-    run(&mut pip, "install tests/requirements.txt with pip")
+    run(&mut pip, &format!("install tests/{list} with pip"))
 }
 
 fn fetch_class_path(home: &Path, which: ClassPath, file: &Path) -> Result<()> {
@@ -350,7 +367,8 @@ pub fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn run(command: &mut Command, what: &str) -> Result<()> {
+/// Runs a program to its end; when it fails, the error has the last lines of what it said.
+pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
     let done = command
         .output()
         .with_context(|| format!("could not {what}"))?;

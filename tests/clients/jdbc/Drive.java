@@ -1,0 +1,82 @@
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.Properties;
+
+/** Drives one version of the stock JDBC driver through everything; see the tests for what must come out. */
+public final class Drive {
+  private Drive() {}
+
+  /**
+   * Arguments: a JDBC URL, a user, a password, a PEM file of roots, a token, and queries of values. The variable
+   * DOCUMENTED_URLS has URLs that say everything themselves, one a line.
+   */
+  public static void main(String[] arguments) throws Exception {
+    String url = arguments[0];
+    Properties user = properties(arguments[3]);
+    user.put("user", arguments[1]);
+    user.put("password", arguments[2]);
+    Properties token = properties(arguments[3]);
+    token.put("token", arguments[4]);
+    String[] queries = java.util.Arrays.copyOfRange(arguments, 5, arguments.length);
+
+    Connection connection = DriverManager.getConnection(url, user);
+    try (Connection watcher = DriverManager.getConnection(url, user)) {
+      Say.say("driver", connection.getMetaData().getDriverVersion());
+      Metadata.run(connection);
+      Values.run(connection, queries);
+      Dbeaver.run(connection);
+      Statements.run(connection, watcher);
+    }
+    // What was cancelled the driver leaves in its memory, and says so when it is closed.
+    Say.tried("closed", () -> {
+      connection.close();
+      return "in peace";
+    });
+    by("token", url, token, "select 42");
+    token.put("token", "a wrong one");
+    by("wrong token", url, token, "select 42");
+    by("user again", url, user, "select 42");
+    Properties catalog = properties(arguments[3]);
+    catalog.putAll(user);
+    catalog.put("catalog", "lake");
+    by("catalog", url, catalog, "select count(*) from types.spark_types");
+    by("catalog in the URL", url + (url.contains("?") ? "&" : "?") + "catalog=lake", user, "select count(*) from types.spark_types");
+    by("no catalog", url, user, "select count(*) from types.spark_types");
+    user.put("password", "wrong");
+    by("wrong password", url, user, "select 42");
+    Properties strange = new Properties();
+    strange.put("user", arguments[1]);
+    strange.put("password", arguments[2]);
+    by("unknown certificate", url, strange, "select 42");
+    strange.put("disableCertificateVerification", "true");
+    by("unchecked certificate", url, strange, "select 42");
+    String[] documented = System.getenv("DOCUMENTED_URLS").split("\n");
+    for (int at = 0; at < documented.length; at++) {
+      by("documented URL " + at, documented[at], new Properties(), "select count(*) from lake.tpch.nation");
+    }
+    // The driver's threads may live on.
+    System.out.flush();
+    System.exit(0);
+  }
+
+  private static Properties properties(String roots) {
+    Properties properties = new Properties();
+    properties.put("tlsRootCerts", roots);
+    return properties;
+  }
+
+  private static void by(String what, String url, Properties properties, String sql) {
+    Say.tried("connected by " + what, () -> {
+      try (Connection another = DriverManager.getConnection(url, properties);
+          Statement statement = another.createStatement();
+          ResultSet rows = statement.executeQuery(sql)) {
+        return Say.rows(rows);
+      } catch (SQLException refusal) {
+        throw refusal;
+      }
+    });
+  }
+}
