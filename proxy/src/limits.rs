@@ -18,7 +18,9 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// How long one statement may be planned, and how long one result may take from first to last batch.
     pub query_timeout: Duration,
-    /// A client that takes nothing from a running result for this long loses it, and its place with it.
+    /// Results at once whose clients take nothing for the moment, and whose places others have meanwhile.
+    pub stalled_queries: usize,
+    /// A client that takes nothing from a running result for this long loses it.
     pub stream_idle: Duration,
     /// Bytes of one statement's text.
     pub statement_bytes: usize,
@@ -61,6 +63,7 @@ impl Default for Limits {
             queued_queries: 256,
             queue_timeout: Duration::from_secs(60),
             query_timeout: Duration::from_secs(3600),
+            stalled_queries: 256,
             stream_idle: Duration::from_secs(300),
             statement_bytes: 1 << 20,
             parameter_bytes: 1 << 20,
@@ -145,9 +148,14 @@ pub enum Stage {
 }
 
 /// Lets queries in, so many at once, and lets so many others wait.
+///
+/// A query that runs holds a place. One whose client takes nothing gives it up until the client reads on (see
+/// [`Permit::stall`]): nothing is computed for it meanwhile, and so slow readers keep nobody else from running.
 #[derive(Debug)]
 pub struct Admission {
     places: Arc<Semaphore>,
+    stalled: Arc<Semaphore>,
+    stalled_max: usize,
     queue: Arc<Semaphore>,
     concurrent: usize,
     queued: usize,
@@ -160,14 +168,54 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Permit {
     _place: OwnedSemaphorePermit,
+    places: Arc<Semaphore>,
+    stalled: Arc<Semaphore>,
+}
+
+/// What a running query has in exchange for its place while its client takes nothing.
+#[derive(Debug)]
+pub struct Stalled {
+    _stalled: OwnedSemaphorePermit,
+    places: Arc<Semaphore>,
+    stalled: Arc<Semaphore>,
+}
+
+impl Permit {
+    /// Gives the place up until [`Stalled::resume`]. The permit comes back as it is when as many queries are stalled as
+    /// may be.
+    pub fn stall(self) -> Result<Stalled, Self> {
+        match self.stalled.clone().try_acquire_owned() {
+            Ok(stalled) => Ok(Stalled {
+                _stalled: stalled,
+                places: self.places,
+                stalled: self.stalled,
+            }),
+            Err(_) => Err(self),
+        }
+    }
+}
+
+impl Stalled {
+    /// Waits for a place, in turn with the queries that wait for their first; it is never refused one.
+    pub async fn resume(self) -> Result<Permit, LimitError> {
+        let place = self.places.clone().acquire_owned().await;
+        Ok(Permit {
+            _place: place.map_err(|_| LimitError::Draining)?,
+            places: self.places,
+            stalled: self.stalled,
+        })
+    }
 }
 
 impl Admission {
     /// Admission under these limits.
     pub fn new(limits: &Limits) -> Arc<Self> {
         let concurrent = limits.concurrent_queries.clamp(1, u32::MAX as usize);
+        let stalled = limits.stalled_queries.min(u32::MAX as usize);
         Arc::new(Self {
             places: Arc::new(Semaphore::new(concurrent)),
+            stalled: Arc::new(Semaphore::new(stalled)),
+            stalled_max: stalled,
             queue: Arc::new(Semaphore::new(limits.queued_queries)),
             concurrent,
             queued: limits.queued_queries,
@@ -189,7 +237,7 @@ impl Admission {
             return Err(LimitError::Draining);
         }
         if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(Permit { _place: place });
+            return Ok(self.permit(place));
         }
         let _waiting =
             self.queue
@@ -202,12 +250,25 @@ impl Admission {
         let started = Instant::now();
         match tokio::time::timeout(self.timeout, self.places.clone().acquire_owned()).await {
             Ok(Ok(_)) if stage == Stage::New && self.draining() => Err(LimitError::Draining),
-            Ok(Ok(place)) => Ok(Permit { _place: place }),
+            Ok(Ok(place)) => Ok(self.permit(place)),
             Ok(Err(_)) => Err(LimitError::Draining),
             Err(_) => Err(LimitError::QueueTimeout {
                 waited_ms: millis(started.elapsed()),
             }),
         }
+    }
+
+    fn permit(&self, place: OwnedSemaphorePermit) -> Permit {
+        Permit {
+            _place: place,
+            places: self.places.clone(),
+            stalled: self.stalled.clone(),
+        }
+    }
+
+    /// Queries whose clients take nothing at the moment.
+    pub fn stalled(&self) -> usize {
+        self.stalled_max - self.stalled.available_permits()
     }
 
     /// Queries that hold a place now.
@@ -234,10 +295,13 @@ impl Admission {
     /// Says whether the last one ended.
     pub async fn drain(&self, at_most: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
-        let all = u32::try_from(self.concurrent).unwrap_or(u32::MAX);
-        tokio::time::timeout(at_most, self.places.acquire_many(all))
-            .await
-            .is_ok()
+        let all = |max: usize| u32::try_from(max).unwrap_or(u32::MAX);
+        let ended = async {
+            // The stalled ones first: they need places again.
+            let _stalled = self.stalled.acquire_many(all(self.stalled_max)).await;
+            let _running = self.places.acquire_many(all(self.concurrent)).await;
+        };
+        tokio::time::timeout(at_most, ended).await.is_ok()
     }
 }
 
@@ -356,6 +420,30 @@ mod tests {
         );
         drop(admission.admit(Stage::Continued).await.unwrap());
         drop(running);
+        assert!(admission.drain(Duration::from_secs(600)).await);
+    }
+
+    #[tokio::test]
+    async fn a_stalled_query_lends_its_place_and_comes_back_in_turn() {
+        let admission = Admission::new(&Limits {
+            concurrent_queries: 1,
+            queued_queries: 1,
+            stalled_queries: 1,
+            ..Limits::default()
+        });
+        let stalled = admission.admit(Stage::New).await.unwrap().stall().unwrap();
+        assert_eq!((admission.running(), admission.stalled()), (0, 1));
+        let other = admission.admit(Stage::New).await.unwrap();
+        let other = other.stall().expect_err("one may be stalled, and one is");
+        let mut resumes = Box::pin(stalled.resume());
+        assert!(futures::poll!(&mut resumes).is_pending());
+        assert!(
+            !admission.drain(Duration::ZERO).await,
+            "a stalled one has not ended"
+        );
+        drop(other);
+        drop(resumes.await.unwrap());
+        assert_eq!((admission.running(), admission.stalled()), (0, 0));
         assert!(admission.drain(Duration::from_secs(600)).await);
     }
 

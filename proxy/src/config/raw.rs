@@ -89,6 +89,7 @@ pub(crate) struct RawAdmin {
 pub(crate) struct RawLimits {
     pub(crate) concurrent_queries: usize,
     pub(crate) queued_queries: usize,
+    pub(crate) stalled_queries: usize,
     pub(crate) queue_timeout_ms: u64,
     pub(crate) query_timeout_ms: u64,
     pub(crate) stream_idle_ms: u64,
@@ -119,6 +120,7 @@ impl Default for RawLimits {
         Self {
             concurrent_queries: 16,
             queued_queries: 64,
+            stalled_queries: 256,
             queue_timeout_ms: 30_000,
             query_timeout_ms: 3_600_000,
             stream_idle_ms: 300_000,

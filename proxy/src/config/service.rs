@@ -34,6 +34,8 @@ pub struct Limits {
     pub concurrent_queries: usize,
     /// Queries that wait for a place; the next one is refused.
     pub queued_queries: usize,
+    /// Results whose clients take nothing for the moment, and whose places others have meanwhile.
+    pub stalled_queries: usize,
     /// How long one waits for a place.
     pub queue_timeout: Duration,
     /// How long one may run.
@@ -233,6 +235,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
     Ok(Limits {
         concurrent_queries: raw.concurrent_queries,
         queued_queries: raw.queued_queries,
+        stalled_queries: raw.stalled_queries,
         queue_timeout: Duration::from_millis(raw.queue_timeout_ms),
         query_timeout: Duration::from_millis(raw.query_timeout_ms),
         stream_idle: Duration::from_millis(raw.stream_idle_ms),

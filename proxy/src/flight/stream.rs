@@ -29,12 +29,14 @@ use super::fault::Fault;
 use super::run::Reading;
 use super::wire::WireCast;
 use crate::cpu::CpuRuntime;
-use crate::limits::{Deadline, LimitError, Permit};
+use crate::limits::{Deadline, LimitError, Permit, Stalled};
 
 /// Messages that wait for the client, of up to two mebibytes each.
 const MESSAGES_WAITING: usize = 2;
 /// How long rows that are too few for a message wait for more.
 const LINGER: Duration = Duration::from_millis(5);
+/// A client that takes nothing for so long keeps no place among the running queries until it reads on.
+const STALLED_AFTER: Duration = Duration::from_millis(250);
 
 /// How the task ended; nothing as long as it runs, or when it died.
 type Ending = Arc<Mutex<Option<Result<(), Status>>>>;
@@ -104,7 +106,8 @@ pub(super) trait Parts: Send + 'static {
 pub(super) struct Bounds {
     pub(super) deadline: Deadline,
     pub(super) idle: Duration,
-    /// Given back when the last message was taken over by the channel, or the client was given up.
+    /// Given back when the last message was taken over by the channel, or the client was given up; lent to others as
+    /// long as the client takes nothing.
     pub(super) permit: Arc<Permit>,
 }
 
@@ -134,6 +137,7 @@ pub(super) fn start(
                     encoder,
                     reading: &reading,
                     idle,
+                    permit: Some(permit),
                 };
                 // Whichever of the two comes first, the reads have been dropped when this block ends.
                 tokio::select! {
@@ -145,7 +149,6 @@ pub(super) fn start(
                     },
                 }
             };
-            drop(permit);
             *ending.lock() = Some(match sent {
                 Ok(()) => {
                     reading.finish();
@@ -188,6 +191,8 @@ struct Pump<'a> {
     encoder: Encoder,
     reading: &'a Reading,
     idle: Duration,
+    /// The query's place; nothing while it is lent.
+    permit: Option<Arc<Permit>>,
 }
 
 impl Pump<'_> {
@@ -258,22 +263,42 @@ impl Pump<'_> {
         Ok(())
     }
 
-    async fn send(&self, message: FlightData) -> Result<(), Fault> {
+    async fn send(&mut self, message: FlightData) -> Result<(), Fault> {
+        let wait = STALLED_AFTER.min(self.idle);
+        if let Ok(room) = tokio::time::timeout(wait, self.sender.reserve()).await {
+            room.map_err(|_| given_up())?.send(message);
+            return Ok(());
+        }
+        let stalled = self.lend_place();
+        self.room().await?.send(message);
+        if let Some(stalled) = stalled {
+            self.permit = Some(Arc::new(stalled.resume().await?));
+        }
+        Ok(())
+    }
+
+    /// Gives the place up until the client reads on; not while another share of the same query holds it as well.
+    fn lend_place(&mut self) -> Option<Stalled> {
+        let permit = Arc::try_unwrap(self.permit.take()?);
+        match permit.map(Permit::stall) {
+            Ok(Ok(stalled)) => Some(stalled),
+            Ok(Err(permit)) => {
+                self.permit = Some(Arc::new(permit));
+                None
+            }
+            Err(shared) => {
+                self.permit = Some(shared);
+                None
+            }
+        }
+    }
+
+    /// Waits for room in the channel, for as long as the query's clients are waited for.
+    async fn room(&self) -> Result<mpsc::Permit<'_, FlightData>, Fault> {
         loop {
             let patience = self.reading.patience(self.idle);
             match tokio::time::timeout_at(patience, self.sender.reserve()).await {
-                Ok(Ok(place)) => {
-                    place.send(message);
-                    return Ok(());
-                }
-                // Dropping the receiver ends this task as well; whichever comes first, the query was given up.
-                Ok(Err(_)) => {
-                    return Err(PlannerError::of_kind(
-                        landfast_planner::ErrorKind::Cancelled,
-                        "the client gave the query up",
-                    )
-                    .into());
-                }
+                Ok(room) => return room.map_err(|_| given_up()),
                 // Its client may have taken another share of it meanwhile.
                 Err(_) if self.reading.patience(self.idle) > Instant::now() => {}
                 Err(_) => {
@@ -283,6 +308,15 @@ impl Pump<'_> {
             }
         }
     }
+}
+
+/// Dropping the receiver ends the task as well; whichever comes first, the query was given up.
+fn given_up() -> Fault {
+    PlannerError::of_kind(
+        landfast_planner::ErrorKind::Cancelled,
+        "the client gave the query up",
+    )
+    .into()
 }
 
 /// Batches that are too small for a message of their own.

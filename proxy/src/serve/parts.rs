@@ -146,6 +146,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         concurrent_queries: from.concurrent_queries,
         queued_queries: from.queued_queries,
+        stalled_queries: from.stalled_queries,
         queue_timeout: from.queue_timeout,
         query_timeout: from.query_timeout,
         stream_idle: from.stream_idle,

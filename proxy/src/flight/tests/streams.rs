@@ -82,6 +82,39 @@ async fn a_client_that_stops_reading_loses_its_place_and_is_told_when_it_reads_o
 }
 
 #[tokio::test]
+async fn a_client_that_stops_reading_keeps_nobody_waiting_and_can_read_on() {
+    let limits = Limits {
+        concurrent_queries: 1,
+        queued_queries: 2,
+        ..Limits::default()
+    };
+    let service = service(limits).await;
+    let mut slow = service.login("bob").await;
+    let info = slow.info(LONG).await.unwrap();
+    let mut stream = slow.get(ticket(&info)).await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    // The only place is lent to whoever comes, again and again.
+    let mut quick = service.login("ann").await;
+    for _ in 0..3 {
+        quick.rows("SELECT 1").await.unwrap();
+    }
+    assert_eq!(service.admission.stalled(), 1);
+    for _ in 0..20 {
+        stream.message().await.unwrap().unwrap();
+    }
+    assert_eq!(
+        (service.admission.refused(), service.queries.open()),
+        (0, 1)
+    );
+    drop(stream);
+    all_ended(&service).await;
+    assert_eq!(
+        (service.admission.running(), service.admission.stalled()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
 async fn a_query_that_takes_too_long_ends_with_deadline_exceeded() {
     let service = service(Limits {
         query_timeout: Duration::from_millis(400),
