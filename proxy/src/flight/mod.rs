@@ -19,6 +19,7 @@ pub mod dispatch;
 mod encode;
 mod fault;
 mod fetch;
+mod incoming;
 mod overrides;
 mod parameters;
 mod planned;

@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::fault::Fault;
+use super::incoming::Incoming;
 use crate::limits::{LimitError, Limits};
 
 /// Rows of bound parameters; each row is one execution.
@@ -32,20 +33,22 @@ impl Parameters {
     ) -> Result<Option<Self>, Fault> {
         let max = limits.parameter_bytes;
         let mut bytes = 0;
+        let mut incoming = Incoming::default();
         let bounded = messages
             // A message with a descriptor only (or with metadata of the client's own) carries no data.
             .try_filter(|message| std::future::ready(!message.data_header.is_empty()))
             .map(move |message| {
                 let message = message.map_err(FlightError::from)?;
                 bytes += message.data_header.len() + message.data_body.len();
-                match bytes <= max {
-                    true => Ok(message),
-                    false => Err(FlightError::ExternalError(Box::new(LimitError::TooLarge {
+                if bytes > max {
+                    return Err(FlightError::ExternalError(Box::new(LimitError::TooLarge {
                         what: "the bound parameters",
                         found: format!("more than {max} bytes"),
                         max,
-                    }))),
+                    })));
                 }
+                incoming.look_through(&message)?;
+                Ok(message)
             });
         let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(bounded)
             .try_collect()
