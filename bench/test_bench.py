@@ -17,7 +17,7 @@ from harness.lake import local
 from harness.engines import Engine, EngineError
 from harness.measure import query_texts, warm
 from run import numbers
-from sections import deletes, metadata, planning, small_files, selective, text, tpch
+from sections import deletes, load, metadata, planning, small_files, selective, text, tpch
 
 
 class Answers(unittest.TestCase):
@@ -180,6 +180,10 @@ class Sections(unittest.TestCase):
         self.assertEqual(problems, [])
         planning.check(Run, 1_000, {"landfast": {"left": {"0": 12}}, "pyiceberg": {"left": {"0": 11}}})
         self.assertEqual(len(problems), 1)
+
+    def test_the_bare_server_is_what_doget_is_measured_against(self):
+        found = {"ms": {"landfast": [100.0, 130.0, 110.0], "bare": [99.0, 99.0, 1.0], "bare, held": [50.0]}}
+        self.assertEqual(load.ratio_to_bare(found), 0.9)
 
     def test_queries_of_events_have_no_hole_left(self):
         for section in (small_files, selective):

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 mod iceberg_peer;
 mod in_process;
 mod lake;
+mod load;
 mod peer;
 mod plan;
 mod protocol;
@@ -51,6 +52,57 @@ enum Worker {
     PlanIceberg {
         #[arg(long)]
         metadata: String,
+    },
+    /// Serve results of Landfast's engine with arrow-flight alone, DoGet and nothing else.
+    LoadBare {
+        #[arg(long)]
+        config: PathBuf,
+        /// Statements whose results are computed once and served from memory.
+        #[arg(long)]
+        hold: Vec<String>,
+    },
+    /// Run `SELECT 1` alone, and over many connections.
+    LoadPoint {
+        #[arg(long)]
+        url: String,
+        /// The server's process.
+        #[arg(long)]
+        pid: u32,
+        #[arg(long)]
+        connections: usize,
+        #[arg(long)]
+        concurrent: usize,
+        #[arg(long)]
+        count: usize,
+    },
+    /// Fetch a result once.
+    LoadFetch {
+        #[arg(long)]
+        url: String,
+        #[arg(long)]
+        sql: String,
+        /// The ticket, where the server plans nothing.
+        #[arg(long)]
+        ticket: Option<String>,
+        #[arg(long)]
+        streams: usize,
+    },
+    /// Run statements beside clients that stop reading.
+    LoadSlow {
+        #[arg(long)]
+        url: String,
+        #[arg(long)]
+        pid: u32,
+        #[arg(long)]
+        connections: usize,
+        #[arg(long)]
+        slow: usize,
+        #[arg(long)]
+        large: String,
+        #[arg(long)]
+        small: String,
+        #[arg(long)]
+        rounds: usize,
     },
     /// Write TPC-H, and print where each table's metadata is.
     Lake {
@@ -133,6 +185,49 @@ pub fn run() -> anyhow::Result<()> {
         }
         Worker::PlanIceberg { metadata } => {
             plan::answer(&runtime, &mut iceberg_peer::IcebergPeer::new(metadata))
+        }
+        Worker::LoadBare { config, hold } => runtime.block_on(async {
+            let engine = in_process::open(&config).await?;
+            load::serve(engine, hold).await
+        }),
+        Worker::LoadPoint {
+            url,
+            pid,
+            connections,
+            concurrent,
+            count,
+        } => {
+            let figures = load::point(&url, pid, connections, concurrent, count);
+            protocol::print(&runtime.block_on(figures)?)
+        }
+        Worker::LoadFetch {
+            url,
+            sql,
+            ticket,
+            streams,
+        } => {
+            let figures = load::fetch(&url, &sql, ticket, streams);
+            protocol::print(&runtime.block_on(figures)?)
+        }
+        Worker::LoadSlow {
+            url,
+            pid,
+            connections,
+            slow,
+            large,
+            small,
+            rounds,
+        } => {
+            let figures = load::slow(load::Slow {
+                url,
+                pid,
+                connections,
+                slow,
+                large,
+                small,
+                rounds,
+            });
+            protocol::print(&runtime.block_on(figures)?)
         }
         Worker::Lake { dir, scale_factor } => lake::write(&dir, scale_factor),
         Worker::Deletes {
