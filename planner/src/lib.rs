@@ -32,7 +32,7 @@ pub use engine::{
 pub use error::{ErrorKind, PlannerError, Position};
 pub use scan::{Division, DivisionLimits};
 pub use settings::{Compression, KeyError, SessionSettings, SettingValue, WireTypes};
-pub use sql::{Command, QueryStatement, Statement};
+pub use sql::{Command, QueryStatement, Statement, hide_quoted, redact};
 
 /// What planning and running statements gives.
 pub type Result<T, E = PlannerError> = std::result::Result<T, E>;

@@ -8,11 +8,13 @@ mod build;
 pub(crate) mod foreign;
 mod literals;
 pub(crate) mod parse;
+mod redact;
 pub(crate) mod refuse;
 mod shape;
 pub(crate) mod statement;
 mod travel;
 pub(crate) mod version;
 
+pub use redact::{hide_quoted, redact};
 pub(crate) use refuse::TABLE_FUNCTIONS;
 pub use statement::{Command, QueryStatement, Statement};
