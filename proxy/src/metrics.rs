@@ -13,6 +13,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::audit::Audit;
+use crate::auth::Authenticator;
 use crate::limits::Admission;
 use crate::queries::{QueryKind, QueryRecord};
 use crate::session::Sessions;
@@ -36,6 +38,10 @@ pub struct Sources {
     pub sessions: Arc<Sessions>,
     /// Running and waiting queries.
     pub admission: Arc<Admission>,
+    /// Who was let in and turned away.
+    pub auth: Arc<Authenticator>,
+    /// The audit log, if there is one.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// The service's counters.
@@ -55,6 +61,10 @@ pub struct Metrics {
     waiting: IntGauge,
     refused: IntCounter,
     sessions: IntGauge,
+    authentications: IntCounterVec,
+    audit_lines: IntCounterVec,
+    audit_waiting: IntGauge,
+    audit_failing: IntGauge,
     pool_bytes: IntGaugeVec,
 }
 
@@ -136,6 +146,24 @@ impl Metrics {
                 "Queries refused for want of a place",
             )?,
             sessions: gauge("sessions_open", "Sessions that are kept")?,
+            authentications: counters(
+                "authentications_total",
+                "Credentials that were checked, by method and outcome; those of open sessions aside",
+                &["method", "outcome"],
+            )?,
+            audit_lines: counters(
+                "audit_lines_total",
+                "Lines of the audit log, written and dropped",
+                &["outcome"],
+            )?,
+            audit_waiting: gauge(
+                "audit_lines_waiting",
+                "Lines of the audit log that wait to be written",
+            )?,
+            audit_failing: gauge(
+                "audit_failing",
+                "1 while the audit log can't be written, else 0",
+            )?,
             pool_bytes,
             registry,
         }))
@@ -195,6 +223,26 @@ impl Metrics {
         self.waiting.set(gauge(sources.admission.waiting()));
         raise(&self.refused, sources.admission.refused());
         self.sessions.set(gauge(sources.sessions.open()));
+        for tried in sources.auth.counts() {
+            let labels = [tried.method.label(), tried.outcome.label()];
+            raise(
+                &self.authentications.with_label_values(&labels),
+                tried.count,
+            );
+        }
+        if let Some(audit) = &sources.audit {
+            let counts = audit.counts();
+            raise(
+                &self.audit_lines.with_label_values(&["written"]),
+                counts.written,
+            );
+            raise(
+                &self.audit_lines.with_label_values(&["dropped"]),
+                counts.dropped,
+            );
+            self.audit_waiting.set(gauge(counts.waiting));
+            self.audit_failing.set(i64::from(counts.failing));
+        }
         let engine = &sources.engine;
         for (pool, bytes) in [
             ("queries", gauge(engine.memory_used())),

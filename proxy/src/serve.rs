@@ -2,25 +2,33 @@
 //!
 //! [`start`] returns once queries are accepted. A stop lets running queries end, for as long as the configuration says.
 
+mod accept;
 mod listen;
 mod parts;
+mod reload;
 mod running;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 pub use listen::check_address;
-pub(crate) use listen::check_tls;
 pub use parts::Parts;
-pub(crate) use parts::namespace;
+pub(crate) use parts::{authenticator, namespace};
 pub use running::Running;
+use running::Tasks;
+pub(crate) use tls::check_tls;
 
 use crate::admin;
 use crate::config::Config;
 use crate::error::ProxyError;
+use reload::Reload;
+use tls::CurrentTls;
 
 /// HTTP/2 windows: a client 40 ms away gets at most one window per round trip, and the defaults of 64 KiB would be
 /// 1.6 MB/s.
@@ -47,7 +55,10 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
             config.listen
         )));
     }
-    let tls = config.tls.as_ref().map(listen::tls).transpose()?;
+    let tls = match &config.tls {
+        Some(files) => Some(Arc::new(CurrentTls::load(files)?)),
+        None => None,
+    };
     let listener = listen::listen("Flight SQL", config.listen).await?;
     let flight_addr = listener.local_addr()?;
     let admin_listener = match config.admin_listen {
@@ -62,19 +73,23 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
     let parts = Parts::assemble(&config)?;
     let stop = CancellationToken::new();
 
+    let reload = Reload::new(
+        tls.clone(),
+        Arc::clone(&parts.auth),
+        config.access.clone(),
+        config.known(),
+        parts.audit.clone(),
+        config.reload_every,
+    );
+    let reload_task = tokio::spawn(Arc::clone(&reload).run());
+
     let mut server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .tcp_nodelay(true);
-    if let Some((tls, file)) = tls {
-        server = server
-            .tls_config(tls)
-            .map_err(|e| listen::unusable(file, &e))?;
-    }
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     let flight = parts.flight.clone().into_server();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = accept::connections(listener, tls);
     let stopped = stop.clone();
     let flight_task = tokio::spawn(async move {
         server
@@ -108,8 +123,12 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         parts,
         config.limits.drain_timeout,
         stop,
-        flight_task,
-        admin_task,
+        Tasks {
+            flight: flight_task,
+            admin: admin_task,
+            reload: reload_task,
+        },
+        reload,
     ))
 }
 

@@ -1,23 +1,38 @@
-//! Who is asking: users with passwords, static bearer tokens, and the development mode that asks nobody.
+//! Who is asking: users with passwords, bearer tokens, client certificates, and the development mode that asks nobody.
 //!
-//! A [`Principal`] is a name, a role and groups. This module knows neither Flight nor sessions: it turns credentials into a
-//! principal, at the same cost whether or not the name exists.
+//! A [`Principal`] is a name, a role and groups. This module knows neither Flight nor sessions: it turns credentials into
+//! a principal, at the same cost whether or not the name exists. Names from every source are one kind: what `ada` may do,
+//! `ada` may do however she came.
 
+mod access;
+mod arrival;
+mod counts;
 mod credentials;
+mod oidc;
 mod password;
+mod throttle;
 
-use std::collections::HashMap;
+use std::future::ready;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use futures::FutureExt;
 use landfast_planner::{Groups, Role};
-use sha2::{Digest, Sha256};
-use subtle::{ConditionallySelectable, ConstantTimeEq};
+use parking_lot::RwLock;
 
+pub use access::{Access, CertificateEntry, StaticToken, User};
+pub use arrival::{Arrival, CertificateName, NameSource, Origin, PeerName};
+pub use counts::{AuthCount, AuthOutcome};
 pub use credentials::{CredentialError, Credentials};
+pub use oidc::{Algorithm, OidcError, OidcSpec, TokenRefusal};
 pub use password::{PasswordError, hash_password};
 
+use access::Known;
+use counts::Counts;
+use oidc::Issuers;
 use password::PasswordGate;
+use throttle::{Slowed, Throttle};
 
 /// The name everybody has in insecure mode who does not give one.
 pub const ANONYMOUS: &str = "anonymous";
@@ -27,39 +42,18 @@ pub const ANONYMOUS: &str = "anonymous";
 /// Clients that send Basic credentials with every request would otherwise pay for argon2 each time.
 const VERIFIED_FOR: Duration = Duration::from_secs(60);
 
-/// A user who logs in with a name and a password.
-#[derive(Clone, Debug)]
-pub struct User {
-    /// The name, also the principal's.
-    pub name: String,
-    /// An argon2 hash in PHC form (`$argon2id$…`).
-    pub password_hash: String,
-    /// What the user may do.
-    pub role: Role,
-    /// The groups the user belongs to.
-    pub groups: Groups,
-}
-
-/// A bearer token that never changes, known by its SHA-256.
-#[derive(Clone, Debug)]
-pub struct StaticToken {
-    /// SHA-256 of the token's bytes.
-    pub sha256: [u8; 32],
-    /// The principal's name.
-    pub principal: String,
-    /// What the principal may do.
-    pub role: Role,
-    /// The groups the principal belongs to.
-    pub groups: Groups,
-}
-
 /// What an [`Authenticator`] is made of.
 #[derive(Clone, Debug, Default)]
 pub struct AuthSpec {
-    /// Users with passwords.
-    pub users: Vec<User>,
-    /// Static bearer tokens.
-    pub tokens: Vec<StaticToken>,
+    /// Who is known here.
+    pub access: Access,
+    /// Issuers whose tokens are taken.
+    pub oidc: Vec<OidcSpec>,
+    /// What somebody with a certificate may do that no entry names; nothing means that such a certificate alone says
+    /// nothing about who comes.
+    pub certificate_role: Option<Role>,
+    /// The longest that guessing a password is slowed; nought means not at all.
+    pub login_delay_max: Duration,
     /// Development mode: nobody is asked, and everybody is an operator.
     pub insecure: bool,
 }
@@ -75,7 +69,44 @@ pub struct Principal {
     pub groups: Groups,
 }
 
-/// Why somebody was turned away. Texts are safe for a client: none says which part was wrong.
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Not at all: nobody is asked.
+    Insecure,
+    /// By a password.
+    Password,
+    /// By a token of the configuration.
+    Token,
+    /// By an issuer's token.
+    Oidc,
+    /// By a client certificate.
+    Certificate,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Insecure,
+        Self::Password,
+        Self::Token,
+        Self::Oidc,
+        Self::Certificate,
+    ];
+
+    /// A short stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Insecure => "insecure",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Oidc => "oidc",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// Why somebody was turned away. Texts are safe for a client: none says which part of a password log-in was wrong.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -88,9 +119,21 @@ pub enum AuthError {
     /// The bearer token is neither a live session's nor a configured one.
     #[error("the bearer token is unknown or has expired: connect again")]
     BadToken,
+    /// The bearer token names a configured issuer, and is not taken.
+    #[error("the bearer token is not accepted: {0}")]
+    RefusedToken(#[from] TokenRefusal),
+    /// The issuer of the bearer token can't be asked for its keys.
+    #[error("the bearer token's issuer can't be asked for its keys: try again in a moment")]
+    IssuerDown,
     /// The header could not be read.
     #[error("{0}")]
     Malformed(#[from] CredentialError),
+    /// Too many wrong passwords came.
+    #[error("too many failed log-ins: try again in {retry_after_s} s")]
+    Slowed {
+        /// How long to wait.
+        retry_after_s: u64,
+    },
     /// Too many passwords are being checked at once.
     #[error("too many log-ins at once: try again in a moment")]
     Busy,
@@ -99,43 +142,67 @@ pub enum AuthError {
     Failed,
 }
 
+impl From<Slowed> for AuthError {
+    fn from(slowed: Slowed) -> Self {
+        Self::Slowed {
+            retry_after_s: slowed.retry_after.as_secs() + 1,
+        }
+    }
+}
+
+/// Why an authenticator can't be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthSpecError {
+    /// A user's hash is of no use.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// An issuer can't be set up.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
+}
+
 /// Turns credentials into principals.
 pub struct Authenticator {
-    users: HashMap<String, User>,
-    tokens: Vec<StaticToken>,
+    /// Swapped as a whole when the configuration's files change.
+    known: RwLock<Arc<Known>>,
+    issuers: Issuers,
+    certificate_role: Option<Role>,
     insecure: bool,
     gate: PasswordGate,
+    throttle: Throttle,
+    counts: Counts,
 }
 
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
-            .field("users", &self.users.len())
-            .field("tokens", &self.tokens.len())
+            .field("known", &self.known.read())
+            .field("issuers", &self.issuers)
             .field("insecure", &self.insecure)
             .finish_non_exhaustive()
     }
 }
 
 impl Authenticator {
-    /// Checks that every password hash can be read, and builds the authenticator.
-    pub fn new(spec: AuthSpec) -> Result<Self, PasswordError> {
-        for user in &spec.users {
-            password::check_hash(&user.name, &user.password_hash)?;
-        }
+    /// Checks that every password hash can be read, and builds the authenticator. No issuer is asked yet.
+    pub fn new(spec: AuthSpec) -> Result<Self, AuthSpecError> {
         Ok(Self {
-            gate: PasswordGate::new(
-                spec.users.first().map(|user| user.password_hash.as_str()),
-                VERIFIED_FOR,
-            )?,
-            users: spec
-                .users
-                .into_iter()
-                .map(|user| (user.name.clone(), user))
-                .collect(),
-            tokens: spec.tokens,
+            known: RwLock::new(Arc::new(Known::new(spec.access)?)),
+            issuers: Issuers::new(spec.oidc)?,
+            certificate_role: spec.certificate_role,
             insecure: spec.insecure,
+            gate: PasswordGate::new(VERIFIED_FOR),
+            throttle: Throttle::new(spec.login_delay_max),
+            counts: Counts::default(),
         })
+    }
+
+    /// Knows others from now on. Sessions of who is no longer known end with their next request.
+    pub fn replace(&self, access: Access) -> Result<(), PasswordError> {
+        let known = Arc::new(Known::new(access)?);
+        *self.known.write() = known;
+        Ok(())
     }
 
     /// Whether nobody is asked.
@@ -143,51 +210,129 @@ impl Authenticator {
         self.insecure
     }
 
-    /// Who comes without any credentials: nobody, except in insecure mode.
-    pub fn without_credentials(&self) -> Result<Principal, AuthError> {
-        if self.insecure {
-            Ok(self.anyone(ANONYMOUS))
-        } else {
-            Err(AuthError::Missing)
-        }
+    /// How often somebody was let in or turned away, by method.
+    pub fn counts(&self) -> Vec<AuthCount> {
+        self.counts.all()
     }
 
-    /// Checks a name and a password. Hashing runs on a blocking thread, a few at a time.
-    pub async fn password(&self, name: &str, password: &str) -> Result<Principal, AuthError> {
+    /// Asks every issuer for its keys, and says how many it has.
+    pub async fn probe_issuers(&self) -> Vec<(String, Result<usize, String>)> {
+        self.issuers.probe().await
+    }
+
+    /// Who comes without any credentials: the one that the connection's certificate names, or nobody, except in insecure
+    /// mode.
+    pub fn without_credentials(&self, arrival: &Arrival) -> Result<(Principal, Method), AuthError> {
         if self.insecure {
-            return Ok(self.anyone(if name.is_empty() { ANONYMOUS } else { name }));
+            return Ok((self.anyone(ANONYMOUS), Method::Insecure));
         }
-        let user = self.users.get(name);
-        let right = self
-            .gate
-            .verify(name, password, user.map(|user| user.password_hash.as_str()))
-            .await?;
+        let Some(named) = &arrival.certificate else {
+            return Err(AuthError::Missing);
+        };
+        let found = self.certificate(named).ok_or(AuthError::Missing);
+        self.counts.note(Method::Certificate, found.as_ref().err());
+        Ok((found?, Method::Certificate))
+    }
+
+    /// Whom a certificate names, if it names anybody.
+    pub fn certificate(&self, named: &CertificateName) -> Option<Principal> {
+        let known = self.known();
+        known.certificate(named).or_else(|| {
+            Some(Principal {
+                name: named.name.clone(),
+                role: self.certificate_role?,
+                groups: named.groups.clone(),
+            })
+        })
+    }
+
+    /// Checks a name and a password that came from an address. Hashing runs on a blocking thread, a few at a time, and
+    /// after wrong guesses it waits.
+    pub async fn password(
+        &self,
+        name: &str,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(Principal, Method), AuthError> {
+        if self.insecure {
+            let name = if name.is_empty() { ANONYMOUS } else { name };
+            return Ok((self.anyone(name), Method::Insecure));
+        }
+        let checked = self.checked_password(name, password, address).await;
+        self.counts.note(Method::Password, checked.as_ref().err());
+        Ok((checked?, Method::Password))
+    }
+
+    async fn checked_password(
+        &self,
+        name: &str,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Principal, AuthError> {
+        let known = self.known();
+        let user = known.user(name);
+        let hash = user.map(|user| user.password_hash.as_str());
+        let remembered = || match hash {
+            Some(hash) => self.gate.remembers(name, password, hash).boxed(),
+            None => ready(false).boxed(),
+        };
+        let turn = self.throttle.turn(name, address, &remembered).await?;
+        let right = match &turn {
+            None => true,
+            Some(_) => {
+                self.gate
+                    .verify(name, password, hash, known.decoy())
+                    .await?
+            }
+        };
         match user {
-            Some(user) if right => Ok(Principal {
-                name: user.name.as_str().into(),
-                role: user.role,
-                groups: user.groups.clone(),
-            }),
+            Some(user) if right => {
+                if let Some(turn) = turn {
+                    turn.right();
+                }
+                Ok(user.principal())
+            }
             _ => Err(AuthError::BadPassword),
         }
     }
 
-    /// Checks a static bearer token against every configured one, in time that does not tell which came close.
-    pub fn static_token(&self, token: &str) -> Result<Principal, AuthError> {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let mut found = u32::MAX;
-        for (index, known) in (0u32..).zip(&self.tokens) {
-            found.conditional_assign(&index, known.sha256.ct_eq(&digest));
+    /// Checks a bearer token: one of the configuration's, or an issuer's.
+    pub async fn bearer(&self, token: &str) -> Result<(Principal, Method), AuthError> {
+        if let Some(principal) = self.known().static_token(token) {
+            self.counts.note(Method::Token, None);
+            return Ok((principal, Method::Token));
         }
-        match self.tokens.get(found as usize) {
-            Some(token) => Ok(Principal {
-                name: token.principal.as_str().into(),
-                role: token.role,
-                groups: token.groups.clone(),
-            }),
-            None if self.insecure => Ok(self.anyone(ANONYMOUS)),
-            None => Err(AuthError::BadToken),
+        if self.insecure {
+            return Ok((self.anyone(ANONYMOUS), Method::Insecure));
         }
+        let Some(checked) = self.issuers.verify(token, SystemTime::now()).await else {
+            self.counts.note(Method::Token, Some(&AuthError::BadToken));
+            return Err(AuthError::BadToken);
+        };
+        self.counts.note(Method::Oidc, checked.as_ref().err());
+        Ok((checked?, Method::Oidc))
+    }
+
+    /// What is true by now of somebody who proved who they are a while ago: their role and groups may have changed, or
+    /// they may be known no more.
+    pub fn renew(&self, principal: Principal, method: Method) -> Result<Principal, AuthError> {
+        match method {
+            Method::Password => self
+                .known()
+                .user(&principal.name)
+                .map(User::principal)
+                .ok_or(AuthError::BadToken),
+            Method::Insecure | Method::Token | Method::Oidc | Method::Certificate => Ok(principal),
+        }
+    }
+
+    /// Whether a user of this name may log in with a password. For records, never for answers.
+    pub fn is_user(&self, name: &str) -> bool {
+        self.known().user(name).is_some()
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read())
     }
 
     fn anyone(&self, name: &str) -> Principal {
@@ -198,6 +343,9 @@ impl Authenticator {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) use oidc::tests as oidc_tests;
 
 #[cfg(test)]
 mod tests;

@@ -65,23 +65,16 @@ pub(super) fn check_hash(user: &str, hash: &str) -> Result<(), PasswordError> {
 
 /// Checks passwords, bounded in number; an unknown user costs what a known one costs.
 pub(super) struct PasswordGate {
-    /// Verified in place of an unknown user's: with a configured user's own parameters, so that the time is the same.
-    decoy: Arc<str>,
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    /// Keyed hashes of name and password that were right a moment ago.
+    /// Keyed hashes of name, hash and password that were right a moment ago.
     right: Cache<[u8; 32], ()>,
     key: [u8; 32],
 }
 
 impl PasswordGate {
-    pub(super) fn new(sample: Option<&str>, remember_for: Duration) -> Result<Self, PasswordError> {
-        let decoy = match sample {
-            Some(hash) => hash.to_owned(),
-            None => hash_password("")?,
-        };
-        Ok(Self {
-            decoy: decoy.into(),
+    pub(super) fn new(remember_for: Duration) -> Self {
+        Self {
             hashing: Arc::new(Semaphore::new(HASHING_AT_ONCE)),
             waiting: Arc::new(Semaphore::new(HASHING_AT_ONCE + WAITING)),
             right: Cache::builder()
@@ -89,21 +82,26 @@ impl PasswordGate {
                 .time_to_live(remember_for)
                 .build(),
             key: rand::random(),
-        })
+        }
     }
 
-    /// Whether `password` fits `hash`; without a hash the same work is done and the answer is no.
+    /// Whether `password` was right a moment ago.
+    pub(super) async fn remembers(&self, name: &str, password: &str, hash: &str) -> bool {
+        let fingerprint = self.fingerprint(name, password, hash);
+        self.right.get(&fingerprint).await.is_some()
+    }
+
+    /// Whether `password` fits `hash`; without a hash the same work is done on `decoy`, and the answer is no.
     pub(super) async fn verify(
         &self,
         name: &str,
         password: &str,
         hash: Option<&str>,
+        decoy: &str,
     ) -> Result<bool, AuthError> {
         let known = hash.is_some();
-        let fingerprint = self.fingerprint(name, password);
-        if known && self.right.get(&fingerprint).await.is_some() {
-            return Ok(true);
-        }
+        let hash: Arc<str> = hash.unwrap_or(decoy).into();
+        let fingerprint = self.fingerprint(name, password, &hash);
         let _place = self
             .waiting
             .clone()
@@ -115,7 +113,6 @@ impl PasswordGate {
             .acquire_owned()
             .await
             .map_err(|_| AuthError::Failed)?;
-        let hash: Arc<str> = hash.map_or_else(|| self.decoy.clone(), Arc::from);
         let password = secrecy::SecretString::from(password.to_owned());
         let fits = tokio::task::spawn_blocking(move || {
             // The permit ends with the hashing, also when the asker has gone away meanwhile.
@@ -131,12 +128,13 @@ impl PasswordGate {
         Ok(right)
     }
 
-    fn fingerprint(&self, name: &str, password: &str) -> [u8; 32] {
+    fn fingerprint(&self, name: &str, password: &str, hash: &str) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.key);
-        digest.update((name.len() as u64).to_le_bytes());
-        digest.update(name.as_bytes());
-        digest.update(password.as_bytes());
+        for part in [name, hash, password] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part.as_bytes());
+        }
         digest.finalize().into()
     }
 }

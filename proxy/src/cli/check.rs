@@ -1,7 +1,7 @@
 //! `landfast check`: the configuration, and a sign of life from everything it names.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use landfast_catalog::{CatalogName, Namespace};
 use landfast_sites::{SiteId, Sites};
 
 use super::sql::spinner;
-use crate::config::{self, Config, Overrides};
+use crate::audit::{AuditTarget, OnFailure};
+use crate::config::{self, ClientAuth, Config, Overrides};
 use crate::error::ProxyError;
 use crate::serve;
 
@@ -55,10 +56,19 @@ pub(super) async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Resul
     if let Some(line) = certificate(&config) {
         lines.push(line);
     }
+    lines.extend(audit(&config));
+    let auth = serve::authenticator(&config)?;
     if !args.offline {
         let bar = spinner();
-        bar.set_message("asking sites and catalogs");
-        lines.extend(join_all(probes(&sites, &namespace)).await);
+        bar.set_message("asking sites, catalogs and issuers");
+        let (probed, issuers) =
+            tokio::join!(join_all(probes(&sites, &namespace)), auth.probe_issuers());
+        lines.extend(probed);
+        lines.extend(issuers.into_iter().map(|(name, found)| Line {
+            what: "issuer",
+            name,
+            outcome: found.map(|keys| format!("answers, with {}", count(keys, "key"))),
+        }));
         bar.finish_and_clear();
     }
     let all = lines.len();
@@ -82,17 +92,15 @@ pub(super) async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Resul
 }
 
 fn summary(config: &Config) -> String {
-    let count = |number: usize, one: &str| match number {
-        1 => format!("1 {one}"),
-        n => format!("{n} {one}s"),
-    };
     let who = if config.insecure {
         "anybody on this machine (insecure)".to_owned()
     } else {
         format!(
-            "{} and {}",
+            "{}, {}, {} and {}",
             count(config.users.len(), "user"),
-            count(config.tokens.len(), "token")
+            count(config.tokens.len(), "token"),
+            count(config.certificates.len(), "certificate"),
+            count(config.oidc.len(), "issuer")
         )
     };
     format!(
@@ -104,7 +112,48 @@ fn summary(config: &Config) -> String {
     )
 }
 
-/// Whether the certificate and its key go together.
+fn count(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    }
+}
+
+/// Whether the audit log can be written. Nothing is created: who checks may not be who serves.
+fn audit(config: &Config) -> Option<Line> {
+    let spec = config.audit.as_ref()?;
+    let (name, outcome) = match &spec.target {
+        AuditTarget::Stdout => ("stdout".to_owned(), Ok(())),
+        AuditTarget::File(path) => (path.display().to_string(), appendable(path)),
+    };
+    let redacted = if spec.redact_literals {
+        "without literals"
+    } else {
+        "with literals"
+    };
+    let failing = match spec.on_failure {
+        OnFailure::Refuse => "requests are refused while it can't be written",
+        OnFailure::Drop => "lines are dropped while it can't be written",
+    };
+    Some(Line {
+        what: "audit",
+        name,
+        outcome: outcome.map(|()| format!("statements {redacted}; {failing}")),
+    })
+}
+
+fn appendable(path: &Path) -> Result<(), String> {
+    if path.exists() {
+        let opened = std::fs::OpenOptions::new().append(true).open(path);
+        return opened.map(drop).map_err(|error| error.to_string());
+    }
+    match path.parent() {
+        Some(parent) if parent.is_dir() => Ok(()),
+        _ => Err("its directory does not exist".to_owned()),
+    }
+}
+
+/// Whether the certificate and its key go together, and whether clients' authorities can be read.
 fn certificate(config: &Config) -> Option<Line> {
     let files = config.tls.as_ref()?;
     let outcome = serve::check_tls(files);
@@ -112,7 +161,17 @@ fn certificate(config: &Config) -> Option<Line> {
         what: "tls",
         name: files.cert_file.display().to_string(),
         outcome: outcome
-            .map(|()| "the certificate and its key go together".to_owned())
+            .map(|()| match &files.clients {
+                None => "the certificate and its key go together".to_owned(),
+                Some(clients) => format!(
+                    "the certificate and its key go together; client certificates of {} are {}",
+                    clients.ca_file.display(),
+                    match clients.auth {
+                        ClientAuth::Required => "required",
+                        ClientAuth::Optional => "taken",
+                    }
+                ),
+            })
             .map_err(|e| e.to_string()),
     })
 }

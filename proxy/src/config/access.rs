@@ -1,17 +1,147 @@
-//! `[[user]]` and `[[token]]`: who may come, and as what.
+//! `[[user]]`, `[[token]]` and `[[certificate]]`: who may come, and as what.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use argon2::password_hash::PasswordHash;
 use landfast_planner::{Groups, Role};
 
-use crate::auth::{StaticToken, User};
+use crate::auth::{Access, CertificateEntry, StaticToken, User};
 
-use super::error::{KeyPath, Problem};
-use super::raw::{RawRole, RawToken, RawUser};
+use super::error::{ConfigError, KeyPath, Problem};
+use super::raw::{RawConfig, RawRole, RawToken, RawUser};
+use super::raw_access::{RawAccess, RawCertificate};
+use super::{position, with_suggestion};
 
-pub(super) fn users(raw: &[RawUser], at: &KeyPath) -> Result<Vec<User>, Problem> {
+/// Where it stands who may come: in the configuration itself, and in files that it names.
+#[derive(Debug, Clone, Default)]
+pub struct AccessSource {
+    here: RawAccess,
+    base: PathBuf,
+    users_file: Option<PathBuf>,
+}
+
+impl AccessSource {
+    pub(super) fn new(raw: &RawConfig, base: &Path) -> Self {
+        Self {
+            here: RawAccess {
+                user: raw.user.clone(),
+                token: raw.token.clone(),
+                certificate: raw.certificate.clone(),
+            },
+            base: base.to_owned(),
+            users_file: raw.proxy.users_file.as_ref().map(|file| base.join(file)),
+        }
+    }
+
+    /// Who may come now. Reads the files again.
+    ///
+    /// # Errors
+    /// When a file can't be read, or says something that can't be.
+    pub fn read(&self) -> Result<Access, ConfigError> {
+        self.checked().map_err(|problem| ConfigError::Invalid {
+            file: None,
+            line: None,
+            key: None,
+            what: problem.what,
+        })
+    }
+
+    pub(super) fn checked(&self) -> Result<Access, Problem> {
+        let root = KeyPath::root();
+        let mut access = access(&self.here, &self.base)?;
+        let Some(file) = &self.users_file else {
+            return Ok(access);
+        };
+        let at = root.key("proxy").key("users_file");
+        let refused = |error: ConfigError| at.problem(error.to_string());
+        let more = read_file(file).map_err(refused)?;
+        let twice =
+            |name: &str| at.problem(format!("`{name}` stands here and in {}", file.display()));
+        for user in &more.users {
+            if access.users.iter().any(|known| known.name == user.name) {
+                return Err(twice(&user.name));
+            }
+        }
+        for entry in &more.certificates {
+            if access
+                .certificates
+                .iter()
+                .any(|known| known.subject == entry.subject)
+            {
+                return Err(twice(&entry.subject));
+            }
+        }
+        access.users.extend(more.users);
+        access.tokens.extend(more.tokens);
+        access.certificates.extend(more.certificates);
+        Ok(access)
+    }
+}
+
+/// Reads a file of users, tokens and certificates; paths in it are relative to its own directory.
+fn read_file(file: &Path) -> Result<Access, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+        file: file.to_owned(),
+        source,
+    })?;
+    let raw: RawAccess = toml::from_str(&text).map_err(|e| ConfigError::Invalid {
+        file: Some(file.to_owned()),
+        line: e.span().map(|span| position::line_of(&text, span.start)),
+        key: e.span().and_then(|span| position::path_at(&text, &span)),
+        what: with_suggestion(e.message()),
+    })?;
+    let base = file.parent().unwrap_or(Path::new(""));
+    access(&raw, base).map_err(|problem| {
+        let (line, key) = position::describe(&text, &problem.path);
+        ConfigError::Invalid {
+            file: Some(file.to_owned()),
+            line,
+            key: Some(key),
+            what: problem.what,
+        }
+    })
+}
+
+fn access(raw: &RawAccess, base: &Path) -> Result<Access, Problem> {
+    let root = KeyPath::root();
+    Ok(Access {
+        users: users(&raw.user, &root.key("user"))?,
+        tokens: tokens(&raw.token, &root.key("token"), base)?,
+        certificates: certificates(&raw.certificate, &root.key("certificate"))?,
+    })
+}
+
+fn certificates(raw: &[RawCertificate], at: &KeyPath) -> Result<Vec<CertificateEntry>, Problem> {
+    let mut subjects = BTreeSet::new();
+    raw.iter()
+        .enumerate()
+        .map(|(index, entry)| {
+            let at = at.index(index);
+            if entry.subject.is_empty() {
+                return Err(at.key("subject").problem("is empty"));
+            }
+            if !subjects.insert(&entry.subject) {
+                return Err(at.key("subject").problem(format!(
+                    "two [[certificate]] entries are for `{}`",
+                    entry.subject
+                )));
+            }
+            let principal = entry.principal.as_ref().unwrap_or(&entry.subject);
+            if principal.is_empty() {
+                return Err(at.key("principal").problem("is empty"));
+            }
+            Ok(CertificateEntry {
+                subject: entry.subject.clone(),
+                principal: principal.clone(),
+                role: role(entry.role),
+                groups: groups(&entry.groups, &at.key("groups"))?,
+            })
+        })
+        .collect()
+}
+
+fn users(raw: &[RawUser], at: &KeyPath) -> Result<Vec<User>, Problem> {
     let mut names = BTreeSet::new();
     raw.iter()
         .enumerate()
@@ -44,11 +174,7 @@ pub(super) fn users(raw: &[RawUser], at: &KeyPath) -> Result<Vec<User>, Problem>
         .collect()
 }
 
-pub(super) fn tokens(
-    raw: &[RawToken],
-    at: &KeyPath,
-    base: &Path,
-) -> Result<Vec<StaticToken>, Problem> {
+fn tokens(raw: &[RawToken], at: &KeyPath, base: &Path) -> Result<Vec<StaticToken>, Problem> {
     raw.iter()
         .enumerate()
         .map(|(index, token)| {
@@ -102,7 +228,7 @@ fn groups(raw: &[String], at: &KeyPath) -> Result<Groups, Problem> {
     }
 }
 
-fn role(raw: RawRole) -> Role {
+pub(super) fn role(raw: RawRole) -> Role {
     match raw {
         RawRole::Reader => Role::Reader,
         RawRole::Engineer => Role::Engineer,

@@ -4,10 +4,13 @@
 //! `config/landfast.toml`. Relative paths are relative to the file's own directory.
 
 mod access;
+mod audit;
 mod catalogs;
 mod error;
+mod oidc;
 mod position;
 mod raw;
+mod raw_access;
 mod raw_catalog;
 mod secrets;
 mod service;
@@ -18,16 +21,21 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use landfast_catalog::MemberSpec;
 use landfast_planner::SessionSettings;
 use landfast_sites::SitesSpec;
 use secrecy::SecretString;
 
+pub use access::AccessSource;
 pub use error::ConfigError;
-pub use service::{CacheSizes, Limits, LogConfig, LogFormat, TlsFiles};
+pub use service::{
+    CacheSizes, ClientAuth, ClientCertificates, Limits, LogConfig, LogFormat, TlsFiles,
+};
 
-use crate::auth::{StaticToken, User};
+use crate::audit::AuditSpec;
+use crate::auth::{Access, CertificateEntry, OidcSpec, StaticToken, User};
 use error::{KeyPath, Problem};
 use raw::RawConfig;
 
@@ -61,10 +69,31 @@ pub struct Config {
     pub users: Vec<User>,
     /// Who may come with a bearer token.
     pub tokens: Vec<StaticToken>,
+    /// Whom client certificates stand for.
+    pub certificates: Vec<CertificateEntry>,
+    /// Where these three stand, to be read again.
+    pub access: AccessSource,
+    /// How often files are looked at for changes: certificates, users, tokens.
+    pub reload_every: Duration,
+    /// Issuers whose tokens are taken.
+    pub oidc: Vec<OidcSpec>,
+    /// The audit log, if there is one.
+    pub audit: Option<AuditSpec>,
     /// The sites, the links between them, and the one this proxy stands at.
     pub sites: SitesSpec,
     /// The catalogs of the namespace.
     pub members: Vec<MemberSpec>,
+}
+
+impl Config {
+    /// Those whom the configuration names.
+    pub fn known(&self) -> Access {
+        Access {
+            users: self.users.clone(),
+            tokens: self.tokens.clone(),
+            certificates: self.certificates.clone(),
+        }
+    }
 }
 
 /// Reads and checks a configuration file.
@@ -169,13 +198,10 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
     let root = KeyPath::root();
     let proxy = service::proxy(&raw.proxy, &root.key("proxy"), base)?;
     let admin_listen = service::admin(&raw.admin, &root.key("admin"))?;
-    let users = access::users(&raw.user, &root.key("user"))?;
-    let tokens = access::tokens(&raw.token, &root.key("token"), base)?;
-    if !proxy.insecure && users.is_empty() && tokens.is_empty() {
-        return Err(root.key("proxy").problem(
-            "nobody could log in: give a [[user]] or a [[token]], or set `insecure = true` for a test on this machine",
-        ));
-    }
+    let source = AccessSource::new(raw, base);
+    let known = source.checked()?;
+    let oidc = oidc::issuers(&raw.oidc, &root.key("oidc"), base)?;
+    someone_can_come(&proxy, &known, &oidc)?;
     let sites = sites::sites(raw, base)?;
     let members = catalogs::members(&raw.catalog, &root.key("catalog"), base)?;
     let (defaults, seconds_per_usd) =
@@ -192,9 +218,41 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
         defaults,
         seconds_per_usd,
         log: service::log(&raw.log, &root.key("log"))?,
-        users,
-        tokens,
+        users: known.users,
+        tokens: known.tokens,
+        certificates: known.certificates,
+        access: source,
+        reload_every: proxy.reload_every,
+        oidc,
+        audit: audit::audit(raw.audit.as_ref(), &root.key("audit"), base)?,
         sites,
         members,
     })
+}
+
+/// A service that nobody can use is a mistake, and so is an entry for certificates that nobody asks for.
+fn someone_can_come(
+    proxy: &service::Proxy,
+    known: &Access,
+    oidc: &[OidcSpec],
+) -> Result<(), Problem> {
+    let root = KeyPath::root();
+    if proxy.insecure {
+        return Ok(());
+    }
+    let clients = proxy.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+    if clients.is_none() && !known.certificates.is_empty() {
+        return Err(root.key("certificate").problem(
+            "certificates are named, and without [proxy.tls] `client_ca_file` none is asked for",
+        ));
+    }
+    let by_certificate =
+        clients.is_some_and(|clients| clients.role.is_some() || !known.certificates.is_empty());
+    if known.users.is_empty() && known.tokens.is_empty() && oidc.is_empty() && !by_certificate {
+        return Err(root.key("proxy").problem(
+            "nobody could log in: give a [[user]], a [[token]], an [[oidc]] issuer or a [[certificate]], or set \
+             `insecure = true` for a test on this machine",
+        ));
+    }
+    Ok(())
 }

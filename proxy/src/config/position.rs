@@ -90,7 +90,7 @@ fn label(element: &DeValue<'_>, index: usize) -> String {
     element
         .as_table()
         .and_then(|t| {
-            ["name", "principal"]
+            ["name", "principal", "issuer", "subject"]
                 .iter()
                 .find_map(|k| t.get(*k))
                 .and_then(|v| v.get_ref().as_str())

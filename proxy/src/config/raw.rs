@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::raw_access::{RawAudit, RawCertificate, RawClientAuth, RawNameSource, RawOidc};
 use super::raw_catalog::RawCatalog;
 
 /// The whole file.
@@ -28,6 +29,11 @@ pub(crate) struct RawConfig {
     #[serde(default)]
     pub(crate) token: Vec<RawToken>,
     #[serde(default)]
+    pub(crate) certificate: Vec<RawCertificate>,
+    #[serde(default)]
+    pub(crate) oidc: Vec<RawOidc>,
+    pub(crate) audit: Option<RawAudit>,
+    #[serde(default)]
     pub(crate) site: Vec<RawSite>,
     #[serde(default)]
     pub(crate) link: Vec<RawLink>,
@@ -47,7 +53,14 @@ pub(crate) struct RawProxy {
     pub(crate) advertise: Option<String>,
     pub(crate) signing_key_file: Option<PathBuf>,
     pub(crate) signing_key_env: Option<String>,
+    pub(crate) users_file: Option<PathBuf>,
+    #[serde(default = "default_reload_ms")]
+    pub(crate) reload_ms: u64,
     pub(crate) tls: Option<RawTls>,
+}
+
+fn default_reload_ms() -> u64 {
+    5_000
 }
 
 fn default_listen() -> String {
@@ -63,6 +76,8 @@ impl Default for RawProxy {
             advertise: None,
             signing_key_file: None,
             signing_key_env: None,
+            users_file: None,
+            reload_ms: default_reload_ms(),
             tls: None,
         }
     }
@@ -74,6 +89,11 @@ impl Default for RawProxy {
 pub(crate) struct RawTls {
     pub(crate) cert_file: PathBuf,
     pub(crate) key_file: PathBuf,
+    pub(crate) client_ca_file: Option<PathBuf>,
+    pub(crate) client_auth: Option<RawClientAuth>,
+    pub(crate) client_name: Option<RawNameSource>,
+    pub(crate) client_groups: Option<bool>,
+    pub(crate) client_role: Option<RawRole>,
 }
 
 /// `[admin]`: health and metrics over plain HTTP; absent means none.
@@ -113,6 +133,7 @@ pub(crate) struct RawLimits {
     pub(crate) finished_queries: usize,
     pub(crate) request_bytes: usize,
     pub(crate) drain_timeout_ms: u64,
+    pub(crate) login_delay_ms_max: u64,
 }
 
 impl Default for RawLimits {
@@ -144,6 +165,7 @@ impl Default for RawLimits {
             finished_queries: 1_000,
             request_bytes: 67_108_864,
             drain_timeout_ms: 30_000,
+            login_delay_ms_max: 10_000,
         }
     }
 }

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use landfast_catalog::MemberSpec;
-use landfast_planner::SessionSettings;
 use landfast_planner::placement::PlacementMode;
+use landfast_planner::{Role, SessionSettings};
 use landfast_sites::SitesSpec;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::auth::{NameSource, PeerName};
+
+use super::access::role;
 use super::error::{KeyPath, Problem};
-use super::raw::{RawAdmin, RawCache, RawDefaults, RawLimits, RawLog, RawLogFormat, RawProxy};
+use super::raw::{
+    RawAdmin, RawCache, RawDefaults, RawLimits, RawLog, RawLogFormat, RawProxy, RawTls,
+};
+use super::raw_access::{RawClientAuth, RawNameSource};
 use super::secrets::SecretKeys;
 
 /// Guessing a shorter one may be worth somebody's while.
@@ -24,6 +30,30 @@ pub struct TlsFiles {
     pub cert_file: PathBuf,
     /// The private key.
     pub key_file: PathBuf,
+    /// What clients' certificates are good for; nothing means that none is asked for.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Certificates of clients: who signs them, and whom they name.
+#[derive(Debug, Clone)]
+pub struct ClientCertificates {
+    /// The authorities that sign them, as a PEM file.
+    pub ca_file: PathBuf,
+    /// Whether a client must have one.
+    pub auth: ClientAuth,
+    /// Where a certificate has its holder's name and groups.
+    pub name: PeerName,
+    /// What a holder may do that no entry names; nothing means that such a certificate alone says nothing.
+    pub role: Option<Role>,
+}
+
+/// Whether a client must have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A connection without one is refused.
+    Required,
+    /// A connection without one needs credentials.
+    Optional,
 }
 
 /// What is refused, queued, spilled or cut off, and when.
@@ -82,6 +112,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// How long a stop waits for running queries.
     pub drain_timeout: Duration,
+    /// The longest that a log-in waits for wrong passwords before it.
+    pub login_delay_max: Duration,
 }
 
 /// Memory given to what never changes.
@@ -123,6 +155,7 @@ pub(super) struct Proxy {
     pub(super) advertise: Option<String>,
     pub(super) signing_key: Option<SecretString>,
     pub(super) tls: Option<TlsFiles>,
+    pub(super) reload_every: Duration,
 }
 
 pub(super) fn proxy(raw: &RawProxy, at: &KeyPath, base: &Path) -> Result<Proxy, Problem> {
@@ -150,10 +183,13 @@ pub(super) fn proxy(raw: &RawProxy, at: &KeyPath, base: &Path) -> Result<Proxy, 
             )));
         }
     }
-    let tls = raw.tls.as_ref().map(|tls| TlsFiles {
-        cert_file: base.join(&tls.cert_file),
-        key_file: base.join(&tls.key_file),
-    });
+    let tls = match &raw.tls {
+        Some(raw) => Some(tls(raw, &at.key("tls"), base)?),
+        None => None,
+    };
+    if raw.reload_ms == 0 {
+        return Err(at.key("reload_ms").problem("must be at least 1"));
+    }
     let signing_key = SecretKeys {
         file: raw.signing_key_file.as_ref(),
         env: raw.signing_key_env.as_ref(),
@@ -174,6 +210,46 @@ pub(super) fn proxy(raw: &RawProxy, at: &KeyPath, base: &Path) -> Result<Proxy, 
         advertise: raw.advertise.clone(),
         signing_key,
         tls,
+        reload_every: Duration::from_millis(raw.reload_ms),
+    })
+}
+
+fn tls(raw: &RawTls, at: &KeyPath, base: &Path) -> Result<TlsFiles, Problem> {
+    let given = [
+        ("client_auth", raw.client_auth.is_some()),
+        ("client_name", raw.client_name.is_some()),
+        ("client_groups", raw.client_groups.is_some()),
+        ("client_role", raw.client_role.is_some()),
+    ];
+    if let (None, Some((key, _))) = (
+        &raw.client_ca_file,
+        given.into_iter().find(|(_, given)| *given),
+    ) {
+        return Err(at.key(key).problem(
+            "says something about client certificates, and without `client_ca_file` none is asked for",
+        ));
+    }
+    let clients = raw.client_ca_file.as_ref().map(|file| ClientCertificates {
+        ca_file: base.join(file),
+        auth: match raw.client_auth.unwrap_or_default() {
+            RawClientAuth::Required => ClientAuth::Required,
+            RawClientAuth::Optional => ClientAuth::Optional,
+        },
+        name: PeerName {
+            name: match raw.client_name.unwrap_or_default() {
+                RawNameSource::CommonName => NameSource::CommonName,
+                RawNameSource::SanDns => NameSource::SanDns,
+                RawNameSource::SanEmail => NameSource::SanEmail,
+                RawNameSource::SanUri => NameSource::SanUri,
+            },
+            groups: raw.client_groups.unwrap_or_default(),
+        },
+        role: raw.client_role.map(role),
+    });
+    Ok(TlsFiles {
+        cert_file: base.join(&raw.cert_file),
+        key_file: base.join(&raw.key_file),
+        clients,
     })
 }
 
@@ -262,6 +338,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         finished_queries: raw.finished_queries,
         request_bytes: raw.request_bytes,
         drain_timeout: Duration::from_millis(raw.drain_timeout_ms),
+        login_delay_max: Duration::from_millis(raw.login_delay_ms_max),
     })
 }
 

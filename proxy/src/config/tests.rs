@@ -1,5 +1,7 @@
 //! The configuration's own examples, and mistakes people make.
 
+mod access;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +123,9 @@ fn all_keys() -> BTreeSet<String> {
         proxy = { site = "s", tls = { cert_file = "c", key_file = "k" } }
         user = [{ name = "u", password_hash = "h" }]
         token = [{ principal = "t" }]
+        certificate = [{ subject = "s" }]
+        oidc = [{ issuer = "i", audiences = ["a"] }]
+        audit = { file = "f" }
         site = [{ name = "s", store = { kind = "file" }, prefix = [{ canonical = "c" }], simulate = { latency_ms = 1 } }]
         link = [{ from = "a", to = "b", latency_ms = 1, bandwidth_mbit_per_s = 1 }]
         catalog = [{ name = "c", kind = "rest", auth = { kind = "none" }, header = [{ name = "n" }],
@@ -431,5 +436,5 @@ fn users_and_tokens_have_groups_with_names() {
     assert_eq!(config.users[0].groups, Groups::new(["east", "west"]));
     assert!(config.tokens[0].groups.contains("programs"));
     let error = error("[[catalog]]", &user("[\"east\", \" \"]"));
-    assert!(error.contains("user[ada].groups[1]"), "{error}");
+    assert!(error.contains("user[ada].groups[#2]"), "{error}");
 }

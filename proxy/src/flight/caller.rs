@@ -5,23 +5,31 @@ use std::time::Duration;
 
 use landfast_planner::{Asker, Engine, SessionSettings};
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Response, Status};
+use tonic::{Code, Extensions, Response, Status};
 
 use super::fault::{Fault, QUERY_ID_HEADER};
 use super::overrides::Overrides;
-use crate::auth::{AuthError, Authenticator, Credentials, Principal};
+use crate::audit::{Audit, Denied, LogIn};
+use crate::auth::{
+    Arrival, AuthError, AuthOutcome, Authenticator, Credentials, Method, Origin, Principal,
+};
 use crate::limits::grpc_timeout;
 use crate::queries::QueryId;
-use crate::session::{SessionError, SessionRef, Sessions};
+use crate::session::{SessionError, SessionId, SessionRef, Sessions};
 
 /// The part of a client's own deadline that we use: tonic cuts a call off at the deadline itself with a status that
 /// does not say so.
 const OWN_DEADLINE: f64 = 0.98;
 
+/// The longest part of a client's own description that is kept.
+const CLIENT_CHARS_MAX: usize = 200;
+
 /// Whoever sent a request.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
+    /// How and from where they came.
+    pub(super) origin: Origin,
     pub(super) session: SessionRef,
     /// A cookie to send back, as the value of `set-cookie`.
     pub(super) set_cookie: Option<String>,
@@ -29,6 +37,7 @@ pub(super) struct Caller {
     pub(super) timeout: Option<Duration>,
     /// Settings that hold for this request alone.
     pub(super) overrides: Overrides,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Caller {
@@ -51,6 +60,14 @@ impl Caller {
 
     /// An error with the headers that belong to this caller and to the query.
     pub(super) fn refuse(&self, fault: &Fault, query: Option<QueryId>) -> Status {
+        // With a query's id, the query's own record tells.
+        if let (Code::PermissionDenied, None, Some(audit)) = (fault.code(), query, &self.audit) {
+            audit.denied(&Denied {
+                principal: &self.principal,
+                origin: &self.origin,
+                error: fault.label(),
+            });
+        }
         let mut status = fault.status(query);
         self.write_headers(status.metadata_mut(), query);
         status
@@ -80,6 +97,7 @@ pub(super) struct Reception {
     pub(super) sessions: Arc<Sessions>,
     /// Knows which settings there are.
     pub(super) engine: Arc<Engine>,
+    pub(super) audit: Option<Arc<Audit>>,
 }
 
 /// What a Handshake hands out.
@@ -89,10 +107,40 @@ pub(super) struct Welcome {
     pub(super) set_cookie: Option<String>,
 }
 
+/// Somebody who is known, and the session that their token opened.
+struct Known {
+    principal: Principal,
+    method: Method,
+    session: Option<SessionId>,
+}
+
 impl Reception {
-    /// Who sent a request with these headers, and the settings that the headers carry.
-    pub(super) async fn receive(&self, headers: &MetadataMap) -> Result<Caller, Status> {
-        let mut caller = self.identify(headers).await?;
+    /// Who sent a request with these headers over this connection, and the settings that the headers carry.
+    pub(super) async fn receive(
+        &self,
+        headers: &MetadataMap,
+        connection: &Extensions,
+    ) -> Result<Caller, Status> {
+        let arrival = arrival(connection);
+        let timeout = headers
+            .get("grpc-timeout")
+            .and_then(|value| grpc_timeout(value.to_str().ok()?))
+            .map(|timeout| timeout.mul_f64(OWN_DEADLINE));
+        let known = self.recognise(headers, &arrival).await?;
+        let origin = origin(known.method, &arrival, headers);
+        let (session, set_cookie) = match known.session {
+            Some(session) => (SessionRef::Token(session), None),
+            None => self.by_cookie(headers, &known.principal)?,
+        };
+        let mut caller = Caller {
+            principal: known.principal,
+            origin,
+            session,
+            set_cookie,
+            timeout,
+            overrides: Overrides::default(),
+            audit: self.audit.clone(),
+        };
         caller.overrides =
             Overrides::read(headers, &self.engine).map_err(|fault| caller.refuse(&fault, None))?;
         Ok(caller)
@@ -105,102 +153,155 @@ impl Reception {
             .over(self.sessions.settings(&caller.session))
     }
 
-    async fn identify(&self, headers: &MetadataMap) -> Result<Caller, Status> {
-        let timeout = headers
-            .get("grpc-timeout")
-            .and_then(|value| grpc_timeout(value.to_str().ok()?))
-            .map(|timeout| timeout.mul_f64(OWN_DEADLINE));
-        let refuse = |error: AuthError| Fault::from(error).status(None);
-        let principal = match credentials(headers).map_err(refuse)? {
-            Some(Credentials::Bearer(token)) => {
-                if let Some((principal, session)) = self.sessions.by_token(&token) {
-                    let session = SessionRef::Token(session);
-                    return Ok(Caller {
-                        principal,
-                        session,
-                        set_cookie: None,
-                        timeout,
-                        overrides: Overrides::default(),
-                    });
-                }
-                self.static_token(&token).map_err(refuse)?
-            }
-            Some(Credentials::Basic { user, password }) => {
-                self.auth.password(&user, &password).await.map_err(refuse)?
-            }
-            None => self.auth.without_credentials().map_err(refuse)?,
-        };
-        let (session, set_cookie) = self.by_cookie(headers, &principal)?;
-        Ok(Caller {
-            principal,
-            session,
-            set_cookie,
-            timeout,
-            overrides: Overrides::default(),
-        })
-    }
-
     /// Whoever sent a request in a session that they have closed.
-    pub(super) async fn receive_closed(&self, headers: &MetadataMap) -> Option<Caller> {
+    pub(super) async fn receive_closed(
+        &self,
+        headers: &MetadataMap,
+        connection: &Extensions,
+    ) -> Option<Caller> {
         if let Ok(Some(Credentials::Bearer(token))) = credentials(headers)
-            && let Some(principal) = self.sessions.closed_by_token(&token)
+            && let Some((principal, method)) = self.sessions.closed_by_token(&token)
         {
             return Some(Caller {
                 principal,
+                origin: origin(method, &arrival(connection), headers),
                 session: SessionRef::None,
                 set_cookie: None,
                 timeout: None,
                 overrides: Overrides::default(),
+                audit: self.audit.clone(),
             });
         }
         let mut without_cookie = headers.clone();
         without_cookie.remove("cookie")?;
-        self.receive(&without_cookie).await.ok()
+        self.receive(&without_cookie, connection).await.ok()
     }
 
     /// Checks the credentials of a Handshake, and settings in its headers: what is wrong with them is said when a client
-    /// connects. A password gets a session of its own; a bearer token is only confirmed.
-    pub(super) async fn welcome(&self, headers: &MetadataMap) -> Result<Welcome, Status> {
-        let welcome = self.admit(headers).await?;
+    /// connects. A password, or a certificate, gets a session of its own; a bearer token is only confirmed.
+    pub(super) async fn welcome(
+        &self,
+        headers: &MetadataMap,
+        connection: &Extensions,
+    ) -> Result<Welcome, Status> {
+        let arrival = arrival(connection);
+        let known = self.recognise(headers, &arrival).await?;
         Overrides::read(headers, &self.engine).map_err(|fault| fault.status(None))?;
+        let welcome = match credentials(headers) {
+            Ok(Some(Credentials::Bearer(token))) => {
+                let set_cookie = match known.session {
+                    Some(_) => None,
+                    None => self.by_cookie(headers, &known.principal)?.1,
+                };
+                Welcome { token, set_cookie }
+            }
+            _ => Welcome {
+                token: self
+                    .sessions
+                    .open_for_handshake(&known.principal, known.method)
+                    .map_err(|error| Fault::from(error).status(None))?,
+                set_cookie: None,
+            },
+        };
+        if let Some(audit) = &self.audit {
+            audit.log_in(&LogIn {
+                name: None,
+                principal: Some(&known.principal),
+                origin: &origin(known.method, &arrival, headers),
+                method: Some(known.method),
+                outcome: AuthOutcome::Ok,
+            });
+        }
         Ok(welcome)
     }
 
-    async fn admit(&self, headers: &MetadataMap) -> Result<Welcome, Status> {
-        let refuse = |error: AuthError| Fault::from(error).status(None);
-        let principal = match credentials(headers).map_err(refuse)? {
-            Some(Credentials::Bearer(token)) => {
-                let set_cookie = match self.sessions.by_token(&token) {
-                    Some(_) => None,
-                    None => {
-                        let principal = self.static_token(&token).map_err(refuse)?;
-                        self.by_cookie(headers, &principal)?.1
-                    }
-                };
-                return Ok(Welcome { token, set_cookie });
-            }
-            Some(Credentials::Basic { user, password }) => {
-                self.auth.password(&user, &password).await.map_err(refuse)?
-            }
-            None => self.auth.without_credentials().map_err(refuse)?,
+    /// Who sends these headers, or the refusal that they get; it is on record.
+    async fn recognise(&self, headers: &MetadataMap, arrival: &Arrival) -> Result<Known, Status> {
+        if let Some(audit) = &self.audit {
+            audit
+                .check()
+                .map_err(|down| Fault::from(down).status(None))?;
+        }
+        let credentials = credentials(headers);
+        let result = match &credentials {
+            Ok(credentials) => self.identify(credentials.as_ref(), arrival).await,
+            Err(error) => Err(error.clone()),
         };
-        let token = self
-            .sessions
-            .open_for_handshake(&principal)
-            .map_err(|error| Fault::from(error).status(None))?;
-        Ok(Welcome {
-            token,
-            set_cookie: None,
+        result.map_err(|error| {
+            if let Some(audit) = &self.audit {
+                let (method, name) = match &credentials {
+                    Ok(Some(Credentials::Basic { user, .. })) => {
+                        // A name that is no user's may be a password that slipped into the wrong field.
+                        let known = self.auth.is_user(user);
+                        (Some(Method::Password), known.then_some(user.as_str()))
+                    }
+                    Ok(Some(Credentials::Bearer(_))) => (Some(Method::Token), None),
+                    Ok(None) | Err(_) => (None, None),
+                };
+                audit.log_in(&LogIn {
+                    name,
+                    principal: None,
+                    origin: &origin(Method::Insecure, arrival, headers),
+                    method,
+                    outcome: AuthOutcome::of(Some(&error)),
+                });
+            }
+            Fault::from(error).status(None)
         })
     }
 
-    fn static_token(&self, token: &str) -> Result<Principal, AuthError> {
-        // A session's token that is no longer known is never taken for another kind, not even where anybody may come
-        // in: its settings would be lost without a word.
-        if Sessions::is_session_token(token) {
-            return Err(AuthError::BadToken);
-        }
-        self.auth.static_token(token)
+    /// Whose credentials these are. Credentials decide; a certificate speaks for whoever sends none.
+    async fn identify(
+        &self,
+        credentials: Option<&Credentials>,
+        arrival: &Arrival,
+    ) -> Result<Known, AuthError> {
+        let (principal, method) = match credentials {
+            Some(Credentials::Bearer(token)) => {
+                if let Some((principal, method, session)) = self.sessions.by_token(token) {
+                    return self.renewed(principal, method, session, arrival);
+                }
+                // A session's token that is no longer known is never taken for another kind, not even where anybody may
+                // come in: its settings would be lost without a word.
+                if Sessions::is_session_token(token) {
+                    return Err(AuthError::BadToken);
+                }
+                self.auth.bearer(token).await?
+            }
+            Some(Credentials::Basic { user, password }) => {
+                self.auth.password(user, password, arrival.ip()).await?
+            }
+            None => self.auth.without_credentials(arrival)?,
+        };
+        Ok(Known {
+            principal,
+            method,
+            session: None,
+        })
+    }
+
+    /// Whoever opened a session, as they are known by now. One that a certificate opened is that certificate's.
+    fn renewed(
+        &self,
+        principal: Principal,
+        method: Method,
+        session: SessionId,
+        arrival: &Arrival,
+    ) -> Result<Known, AuthError> {
+        let principal = if method == Method::Certificate {
+            let named = arrival.certificate.as_ref().ok_or(AuthError::BadToken)?;
+            self.auth
+                .certificate(named)
+                .filter(|now| now.name == principal.name)
+                .ok_or(AuthError::BadToken)?
+        } else {
+            self.auth.renew(principal, method)?
+        };
+        Ok(Known {
+            principal,
+            method,
+            session: Some(session),
+        })
     }
 
     fn by_cookie(
@@ -245,4 +346,23 @@ fn credentials(headers: &MetadataMap) -> Result<Option<Credentials>, AuthError> 
         .to_str()
         .map_err(|_| crate::auth::CredentialError::NotText)?;
     Ok(Some(Credentials::parse(text)?))
+}
+
+/// What is known of the connection; nothing of one that is not from outside, as in tests.
+fn arrival(connection: &Extensions) -> Arrival {
+    connection.get::<Arrival>().cloned().unwrap_or_default()
+}
+
+fn origin(method: Method, arrival: &Arrival, headers: &MetadataMap) -> Origin {
+    let client = headers
+        .get("user-agent")
+        .and_then(|value| value.to_str().ok());
+    Origin {
+        method,
+        address: arrival.address,
+        client: client.map(|text| {
+            let text: String = text.chars().take(CLIENT_CHARS_MAX).collect();
+            text.into()
+        }),
+    }
 }

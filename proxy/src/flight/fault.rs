@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use landfast_planner::{ErrorKind, PlannerError};
 
 use super::ticket::TicketError;
+use crate::audit::AuditDown;
 use crate::auth::AuthError;
 use crate::limits::LimitError;
 use crate::queries::QueryId;
@@ -27,6 +28,8 @@ pub(super) enum Fault {
     Planner(#[from] PlannerError),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    Audit(#[from] AuditDown),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -70,10 +73,13 @@ impl Fault {
                 AuthError::Missing
                 | AuthError::BadPassword
                 | AuthError::BadToken
+                | AuthError::RefusedToken(_)
                 | AuthError::Malformed(_) => Code::Unauthenticated,
-                AuthError::Busy => Code::ResourceExhausted,
+                AuthError::Busy | AuthError::Slowed { .. } => Code::ResourceExhausted,
+                AuthError::IssuerDown => Code::Unavailable,
                 AuthError::Failed => Code::Internal,
             },
+            Self::Audit(AuditDown) => Code::Unavailable,
             Self::Session(error) => match error {
                 SessionError::NoSession | SessionError::Expired => Code::FailedPrecondition,
                 SessionError::TooMany => Code::ResourceExhausted,

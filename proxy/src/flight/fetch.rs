@@ -79,6 +79,7 @@ impl Core {
         let again = claims.query_id.parse().ok();
         let mut query = self.queries.begin_again(
             &caller.principal,
+            &caller.origin,
             caller.session.id(),
             &replan.statement,
             QueryKind::Query,

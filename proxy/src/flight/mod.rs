@@ -46,6 +46,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use landfast_planner::Engine;
 
+use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::cpu::CpuRuntime;
 use crate::limits::{Admission, Limits};
@@ -69,6 +70,8 @@ pub struct FlightSpec {
     pub engine: Arc<Engine>,
     /// Tells who asks.
     pub auth: Arc<Authenticator>,
+    /// Records who did what, if anything does.
+    pub audit: Option<Arc<Audit>>,
     /// Keeps what was set.
     pub sessions: Arc<Sessions>,
     /// Knows every query.
@@ -129,6 +132,7 @@ impl FlightSql {
             info: ServerInfo::new(&limits).map_err(|fault| FlightError(fault.to_string()))?,
             reception: Reception {
                 auth: spec.auth,
+                audit: spec.audit,
                 sessions: spec.sessions,
                 engine: Arc::clone(&spec.engine),
             },

@@ -48,9 +48,9 @@ impl Backend for Arc<Core> {
     async fn receive(
         &self,
         headers: &MetadataMap,
-        _connection: &Extensions,
+        connection: &Extensions,
     ) -> Result<Caller, Status> {
-        self.reception.receive(headers).await
+        self.reception.receive(headers, connection).await
     }
 
     /// Closing a session that is closed is fine.
@@ -63,7 +63,8 @@ impl Backend for Arc<Core> {
         let received = self.receive(headers, connection).await;
         match received {
             Err(status) if action == ActionKind::CloseSession.name() => {
-                self.reception.receive_closed(headers).await.ok_or(status)
+                let closed = self.reception.receive_closed(headers, connection).await;
+                closed.ok_or(status)
             }
             received => received,
         }
@@ -85,10 +86,10 @@ impl Backend for Arc<Core> {
     async fn handshake(
         &self,
         headers: &MetadataMap,
-        _connection: &Extensions,
+        connection: &Extensions,
         _requests: HandshakeRequests,
     ) -> Answer<HandshakeStream> {
-        let welcome = self.reception.welcome(headers).await?;
+        let welcome = self.reception.welcome(headers, connection).await?;
         let payload = Bytes::from(welcome.token.clone());
         let answer = HandshakeResponse {
             protocol_version: 0,

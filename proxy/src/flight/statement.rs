@@ -331,8 +331,13 @@ impl Core {
     }
 
     pub(super) fn begin(&self, caller: &Caller, sql: &str, kind: QueryKind) -> Query {
-        self.queries
-            .begin(&caller.principal, caller.session.id(), sql, kind)
+        self.queries.begin(
+            &caller.principal,
+            &caller.origin,
+            caller.session.id(),
+            sql,
+            kind,
+        )
     }
 
     /// A FlightInfo with one endpoint for each thing that its tickets redeem.

@@ -7,7 +7,7 @@ mod cancel;
 mod record;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use landfast_sites::{ReadLog, Sites};
@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub use cancel::{Canceller, Cancelling};
 pub use record::{QueryError, QueryId, QueryKind, QueryRecord, QuerySnapshot, QueryState};
 
-use crate::auth::Principal;
+use crate::audit::Audit;
+use crate::auth::{Origin, Principal};
 use crate::metrics::Metrics;
 use crate::session::SessionId;
 
@@ -49,6 +50,8 @@ pub struct QueryRegistry {
     kept: usize,
     sites: Arc<Sites>,
     metrics: Arc<Metrics>,
+    /// Set once, if there is an audit log.
+    audit: OnceLock<Arc<Audit>>,
 }
 
 impl std::fmt::Debug for QueryRegistry {
@@ -68,37 +71,40 @@ impl QueryRegistry {
             kept,
             sites,
             metrics,
+            audit: OnceLock::new(),
         })
+    }
+
+    /// Records every statement in the audit log from now on; only the first call counts.
+    pub fn record_to(&self, audit: Arc<Audit>) {
+        drop(self.audit.set(audit));
     }
 
     /// A statement came in.
     pub fn begin(
         self: &Arc<Self>,
         principal: &Principal,
+        origin: &Origin,
         session: Option<&SessionId>,
         statement: &str,
         kind: QueryKind,
     ) -> Query {
-        self.begin_again(principal, session, statement, kind, None)
+        self.begin_again(principal, origin, session, statement, kind, None)
     }
 
     /// A statement is planned once more, to fetch what `again` gave or a part of it.
     pub fn begin_again(
         self: &Arc<Self>,
         principal: &Principal,
+        origin: &Origin,
         session: Option<&SessionId>,
         statement: &str,
         kind: QueryKind,
         again: Option<QueryId>,
     ) -> Query {
         let id = QueryId::new();
-        let record = QueryRecord::new(
-            id,
-            principal.name.clone(),
-            session.cloned(),
-            statement,
-            kind,
-        );
+        let mut record = QueryRecord::new(id, principal, origin, session.cloned(), statement, kind);
+        record.audited = self.audit.get().map(|audit| audit.shown(statement));
         let record = Arc::new(Mutex::new(record));
         let open = Open {
             record: record.clone(),
@@ -199,6 +205,9 @@ impl QueryRegistry {
         open.ended.cancel();
         let usd = self.sites.cost_usd(&record.site_reads());
         self.metrics.query_ended(&record);
+        if let Some(audit) = self.audit.get() {
+            audit.statement(&record, usd);
+        }
         log_ended(&record, usd);
     }
 }

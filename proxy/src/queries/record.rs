@@ -5,10 +5,11 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use landfast_planner::TableReceipt;
+use landfast_planner::{Groups, Role, TableReceipt};
 use landfast_sites::{CacheHits, ReadClass, ReadLog, Reads, SiteId, SiteReads};
 use uuid::Uuid;
 
+use crate::auth::{Origin, Principal};
 use crate::session::SessionId;
 
 /// The longest part of a statement's text that is kept.
@@ -133,10 +134,18 @@ pub struct QueryRecord {
     pub id: QueryId,
     /// Who asked.
     pub principal: Arc<str>,
+    /// What they may do.
+    pub role: Role,
+    /// The groups they belong to.
+    pub groups: Groups,
+    /// How and from where they came.
+    pub origin: Origin,
     /// In which session, if in one.
     pub session: Option<SessionId>,
     /// The statement's text; its beginning, when it is very long.
     pub statement: String,
+    /// The statement as the audit log has it, if there is one.
+    pub audited: Option<String>,
     /// What kind of statement.
     pub kind: QueryKind,
     /// Where it stands.
@@ -168,16 +177,21 @@ pub struct QueryRecord {
 impl QueryRecord {
     pub(super) fn new(
         id: QueryId,
-        principal: Arc<str>,
+        principal: &Principal,
+        origin: &Origin,
         session: Option<SessionId>,
         statement: &str,
         kind: QueryKind,
     ) -> Self {
         Self {
             id,
-            principal,
+            principal: principal.name.clone(),
+            role: principal.role,
+            groups: principal.groups.clone(),
+            origin: origin.clone(),
             session,
             statement: beginning(statement),
+            audited: None,
             kind,
             state: QueryState::Planning,
             received_at: SystemTime::now(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use landfast_catalog::{Namespace, NamespaceSpec};
 use landfast_planner::{Engine, EngineSpec};
@@ -9,6 +10,7 @@ use landfast_sites::Sites;
 use secrecy::ExposeSecret;
 
 use crate::admin::AdminSources;
+use crate::audit::{Audit, AuditTarget};
 use crate::auth::{AuthSpec, Authenticator};
 use crate::config::Config;
 use crate::cpu::CpuRuntime;
@@ -19,6 +21,9 @@ use crate::metrics::{Metrics, Sources};
 use crate::queries::QueryRegistry;
 use crate::session::{SessionLimits, Sessions};
 use crate::system::SystemCatalog;
+
+/// How long a stop waits for the audit log to be written.
+const AUDIT_CLOSE: Duration = Duration::from_secs(5);
 
 /// What a running service is made of.
 #[derive(Debug, Clone)]
@@ -34,6 +39,8 @@ pub struct Parts {
     pub(super) flight: FlightSql,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+    pub(super) auth: Arc<Authenticator>,
+    pub(super) audit: Option<Arc<Audit>>,
 }
 
 impl Parts {
@@ -65,15 +72,15 @@ impl Parts {
             Arc::clone(&namespace),
             Arc::clone(&queries),
         ));
-        let auth = Authenticator::new(AuthSpec {
-            users: config.users.clone(),
-            tokens: config.tokens.clone(),
-            insecure: config.insecure,
-        })
-        .map_err(|e| ProxyError::Users(e.to_string()))?;
+        let auth = authenticator(config)?;
+        let audit = audit(config)?;
+        if let Some(audit) = &audit {
+            queries.record_to(Arc::clone(audit));
+        }
         let flight = FlightSql::new(FlightSpec {
             engine: Arc::clone(&engine),
-            auth: Arc::new(auth),
+            auth: Arc::clone(&auth),
+            audit: audit.clone(),
             sessions: Arc::clone(&sessions),
             queries,
             admission: Arc::clone(&admission),
@@ -91,7 +98,17 @@ impl Parts {
             flight,
             sessions,
             metrics,
+            auth,
+            audit,
         })
+    }
+
+    /// Writes what the audit log still has to write.
+    pub(super) async fn close_audit(&self) {
+        if let Some(audit) = self.audit.clone() {
+            // The task can't be cancelled, and ends by itself.
+            drop(tokio::task::spawn_blocking(move || audit.close(AUDIT_CLOSE)).await);
+        }
     }
 
     pub(super) fn admin_sources(&self) -> AdminSources {
@@ -103,8 +120,42 @@ impl Parts {
                 engine: Arc::clone(&self.engine),
                 sessions: Arc::clone(&self.sessions),
                 admission: Arc::clone(&self.admission),
+                auth: Arc::clone(&self.auth),
+                audit: self.audit.clone(),
             },
         }
+    }
+}
+
+/// What tells who asks.
+pub(crate) fn authenticator(config: &Config) -> Result<Arc<Authenticator>, ProxyError> {
+    let auth = Authenticator::new(AuthSpec {
+        access: config.known(),
+        oidc: config.oidc.clone(),
+        certificate_role: config
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.clients.as_ref()?.role),
+        login_delay_max: config.limits.login_delay_max,
+        insecure: config.insecure,
+    })
+    .map_err(|e| ProxyError::Users(e.to_string()))?;
+    Ok(Arc::new(auth))
+}
+
+fn audit(config: &Config) -> Result<Option<Arc<Audit>>, ProxyError> {
+    let Some(spec) = &config.audit else {
+        return Ok(None);
+    };
+    match Audit::start(spec.clone()) {
+        Ok(audit) => Ok(Some(audit)),
+        Err(error) => Err(ProxyError::File {
+            path: match &spec.target {
+                AuditTarget::File(path) => path.clone(),
+                AuditTarget::Stdout => PathBuf::from("stdout"),
+            },
+            reason: format!("the audit log can't be written: {error}"),
+        }),
     }
 }
 

@@ -1,12 +1,14 @@
 //! A service that runs, and how it ends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
+use super::reload::Reload;
 use crate::error::ProxyError;
 
 /// After the last query, connections get this long to say goodbye.
@@ -20,8 +22,16 @@ pub struct Running {
     parts: Parts,
     drain_timeout: Duration,
     stop: CancellationToken,
-    flight_task: JoinHandle<Result<(), ProxyError>>,
-    admin_task: Option<JoinHandle<Result<(), ProxyError>>>,
+    tasks: Tasks,
+    reload: Arc<Reload>,
+}
+
+/// What runs until the service ends.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    pub(super) flight: JoinHandle<Result<(), ProxyError>>,
+    pub(super) admin: Option<JoinHandle<Result<(), ProxyError>>>,
+    pub(super) reload: JoinHandle<()>,
 }
 
 impl Running {
@@ -31,8 +41,8 @@ impl Running {
         parts: Parts,
         drain_timeout: Duration,
         stop: CancellationToken,
-        flight_task: JoinHandle<Result<(), ProxyError>>,
-        admin_task: Option<JoinHandle<Result<(), ProxyError>>>,
+        tasks: Tasks,
+        reload: Arc<Reload>,
     ) -> Self {
         Self {
             flight_addr,
@@ -40,8 +50,8 @@ impl Running {
             parts,
             drain_timeout,
             stop,
-            flight_task,
-            admin_task,
+            tasks,
+            reload,
         }
     }
 
@@ -60,6 +70,12 @@ impl Running {
         &self.parts
     }
 
+    /// Looks at the files that may have changed, and returns when it has.
+    #[cfg(test)]
+    pub(super) async fn reload_now(&self) {
+        self.reload.look_now().await;
+    }
+
     /// Refuses new queries, lets running ones end for as long as the configuration says, and stops.
     ///
     /// # Errors
@@ -74,18 +90,19 @@ impl Running {
             );
         }
         self.stop.cancel();
-        let ended = tokio::time::timeout(GOODBYE, &mut self.flight_task).await;
+        let ended = tokio::time::timeout(GOODBYE, &mut self.tasks.flight).await;
         let result = match ended {
             Ok(joined) => flatten(joined),
             // Connections that stay open, or streams that nobody reads: dropping the server closes them.
             Err(_) => {
-                self.flight_task.abort();
+                self.tasks.flight.abort();
                 Ok(())
             }
         };
-        if let Some(admin) = self.admin_task.take() {
+        if let Some(admin) = self.tasks.admin.take() {
             admin.abort();
         }
+        self.parts.close_audit().await;
         tracing::info!(drained, "stopped");
         result
     }
@@ -96,11 +113,21 @@ impl Running {
     /// When the service stops because of a fault, or signals can't be awaited.
     pub async fn until_stopped(mut self) -> Result<(), ProxyError> {
         let mut signals = Signals::new()?;
-        tokio::select! {
-            ended = &mut self.flight_task => return flatten(ended).and(Err(
-                ProxyError::Service("nothing listens any more".to_owned()),
-            )),
-            name = signals.next() => tracing::info!(signal = name, "stopping"),
+        let mut hangups = Hangups::new()?;
+        loop {
+            tokio::select! {
+                ended = &mut self.tasks.flight => return flatten(ended).and(Err(
+                    ProxyError::Service("nothing listens any more".to_owned()),
+                )),
+                () = hangups.next() => {
+                    tracing::info!(signal = "SIGHUP", "looking at the files again");
+                    self.reload.at_once();
+                }
+                name = signals.next() => {
+                    tracing::info!(signal = name, "stopping");
+                    break;
+                }
+            }
         }
         tokio::select! {
             result = self.shutdown() => result,
@@ -115,10 +142,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.flight_task.abort();
-        if let Some(admin) = &self.admin_task {
+        self.tasks.flight.abort();
+        if let Some(admin) = &self.tasks.admin {
             admin.abort();
         }
+        self.tasks.reload.abort();
     }
 }
 
@@ -129,6 +157,39 @@ fn flatten(
         Ok(result) => result,
         Err(e) if e.is_cancelled() => Ok(()),
         Err(e) => Err(ProxyError::Service(e.to_string())),
+    }
+}
+
+/// What tells a process to look at its files again.
+struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            signal: signal(SignalKind::hangup())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        if self.signal.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        std::future::pending::<()>().await;
     }
 }
 

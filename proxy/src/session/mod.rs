@@ -15,7 +15,7 @@ use landfast_planner::SessionSettings;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::auth::Principal;
+use crate::auth::{Method, Principal};
 pub use cookie::{COOKIE_NAME, CookieJar};
 
 /// Starts every session token, so that one is told from a static token at a glance.
@@ -106,8 +106,8 @@ struct Session {
 
 struct Table {
     by_id: HashMap<SessionId, Session>,
-    /// SHA-256 of a token → its session.
-    by_token: HashMap<[u8; 32], SessionId>,
+    /// SHA-256 of a token → its session, and how whoever opened it proved who they are.
+    by_token: HashMap<[u8; 32], (SessionId, Method)>,
     swept: Instant,
 }
 
@@ -154,14 +154,19 @@ impl Sessions {
     }
 
     /// Opens a session for one Handshake; the token is its only key and is not kept here.
-    pub fn open_for_handshake(&self, principal: &Principal) -> Result<String, SessionError> {
+    pub fn open_for_handshake(
+        &self,
+        principal: &Principal,
+        method: Method,
+    ) -> Result<String, SessionError> {
         let token = format!("{TOKEN_PREFIX}{}", hex(&rand::random::<[u8; 32]>()));
         let id = SessionId::random();
         let mut table = self.table.lock();
         self.make_room(&mut table)?;
-        table
-            .by_token
-            .insert(Sha256::digest(token.as_bytes()).into(), id.clone());
+        table.by_token.insert(
+            Sha256::digest(token.as_bytes()).into(),
+            (id.clone(), method),
+        );
         table.by_id.insert(
             id,
             Session {
@@ -179,13 +184,13 @@ impl Sessions {
         token.starts_with(TOKEN_PREFIX)
     }
 
-    /// The live session a bearer token opens, if it is a session's.
-    pub fn by_token(&self, token: &str) -> Option<(Principal, SessionId)> {
+    /// The live session a bearer token opens, if it is a session's, with whoever opened it and how.
+    pub fn by_token(&self, token: &str) -> Option<(Principal, Method, SessionId)> {
         if !Self::is_session_token(token) {
             return None;
         }
         let mut table = self.table.lock();
-        let id = table
+        let (id, method) = table
             .by_token
             .get(&<[u8; 32]>::from(Sha256::digest(token.as_bytes())))?
             .clone();
@@ -194,7 +199,7 @@ impl Sessions {
             return None;
         }
         session.used = Instant::now();
-        Some((session.principal.clone(), id))
+        Some((session.principal.clone(), method, id))
     }
 
     /// The session that a cookie names. A cookie that is not ours, or another principal's, is as good as none.
@@ -294,11 +299,14 @@ impl Sessions {
     }
 
     /// Whose session a bearer token opened before it was closed.
-    pub fn closed_by_token(&self, token: &str) -> Option<Principal> {
+    pub fn closed_by_token(&self, token: &str) -> Option<(Principal, Method)> {
         let table = self.table.lock();
         let digest = <[u8; 32]>::from(Sha256::digest(token.as_bytes()));
-        let session = table.by_id.get(table.by_token.get(&digest)?)?;
-        session.closed.then(|| session.principal.clone())
+        let (id, method) = table.by_token.get(&digest)?;
+        let session = table.by_id.get(id)?;
+        session
+            .closed
+            .then(|| (session.principal.clone(), *method))
     }
 
     /// A new session for a client that has none; it is stored once something is set in it.
@@ -321,7 +329,7 @@ impl Sessions {
             let Table {
                 by_id, by_token, ..
             } = table;
-            by_token.retain(|_, id| by_id.contains_key(id));
+            by_token.retain(|_, (id, _)| by_id.contains_key(id));
         }
         if table.by_id.len() >= self.limits.sessions_max {
             Err(SessionError::TooMany)

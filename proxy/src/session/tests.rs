@@ -29,12 +29,12 @@ fn each_handshake_opens_a_session_of_its_own() {
     let sessions = sessions(SessionLimits::default());
     let ann = principal("ann");
     let (one, two) = (
-        sessions.open_for_handshake(&ann).unwrap(),
-        sessions.open_for_handshake(&ann).unwrap(),
+        sessions.open_for_handshake(&ann, Method::Password).unwrap(),
+        sessions.open_for_handshake(&ann, Method::Password).unwrap(),
     );
-    let (who, first) = sessions.by_token(&one).unwrap();
-    let (_, second) = sessions.by_token(&two).unwrap();
-    assert_eq!(who, ann);
+    let (who, how, first) = sessions.by_token(&one).unwrap();
+    let (_, _, second) = sessions.by_token(&two).unwrap();
+    assert_eq!((who, how), (ann.clone(), Method::Password));
     assert_ne!(first, second);
     let (first, second) = (SessionRef::Token(first), SessionRef::Token(second));
     assert_eq!(
@@ -133,16 +133,19 @@ fn sessions_are_bounded_and_idle_ones_make_room() {
         sessions_max: 2,
         idle: Duration::from_secs(3600),
     });
-    bounded.open_for_handshake(&ann).unwrap();
-    bounded.open_for_handshake(&ann).unwrap();
-    assert_eq!(bounded.open_for_handshake(&ann), Err(SessionError::TooMany));
+    bounded.open_for_handshake(&ann, Method::Password).unwrap();
+    bounded.open_for_handshake(&ann, Method::Password).unwrap();
+    assert_eq!(
+        bounded.open_for_handshake(&ann, Method::Password),
+        Err(SessionError::TooMany)
+    );
     let fleeting = sessions(SessionLimits {
         sessions_max: 1,
         idle: Duration::ZERO,
     });
-    let token = fleeting.open_for_handshake(&ann).unwrap();
+    let token = fleeting.open_for_handshake(&ann, Method::Password).unwrap();
     assert!(fleeting.by_token(&token).is_none());
-    fleeting.open_for_handshake(&ann).unwrap();
+    fleeting.open_for_handshake(&ann, Method::Password).unwrap();
     assert_eq!(fleeting.open(), 1);
 }
 
@@ -150,8 +153,8 @@ fn sessions_are_bounded_and_idle_ones_make_room() {
 fn of_two_changes_at_once_neither_undoes_the_other() {
     let sessions = sessions(SessionLimits::default());
     let ann = principal("ann");
-    let (_, id) = sessions
-        .by_token(&sessions.open_for_handshake(&ann).unwrap())
+    let (_, _, id) = sessions
+        .by_token(&sessions.open_for_handshake(&ann, Method::Password).unwrap())
         .unwrap();
     let session = SessionRef::Token(id);
     let before = sessions.settings(&session);

@@ -39,7 +39,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 use super::*;
-use crate::auth::{AuthSpec, StaticToken, User, hash_password};
+use crate::auth::{Access, AuthSpec, StaticToken, User, hash_password};
 use crate::cpu::CpuRuntime;
 use crate::metrics::Metrics;
 use crate::session::SessionLimits;
@@ -92,7 +92,7 @@ async fn service_over(
     let engine = Engine::new(spec).unwrap();
     let queries = QueryRegistry::new(100, sites.clone(), Metrics::new().unwrap());
     engine.set_system_tables(SystemCatalog::new(sites, namespace, queries.clone()));
-    let auth = Authenticator::new(AuthSpec {
+    let access = Access {
         users: [
             ("ann", Role::Engineer),
             ("bob", Role::Reader),
@@ -111,7 +111,11 @@ async fn service_over(
             role: Role::Engineer,
             groups: Groups::default(),
         }],
-        insecure: false,
+        certificates: Vec::new(),
+    };
+    let auth = Authenticator::new(AuthSpec {
+        access,
+        ..AuthSpec::default()
     })
     .unwrap();
     let admission = Admission::new(&limits);
@@ -123,6 +127,7 @@ async fn service_over(
             b"key",
         )),
         engine,
+        audit: None,
         auth: Arc::new(auth),
         queries: queries.clone(),
         admission: admission.clone(),

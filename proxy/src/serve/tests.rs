@@ -1,0 +1,641 @@
+//! The whole service behind TLS: certificates of clients, issuers' tokens, files that change, and the audit log.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
+use arrow_flight::{FlightDescriptor, FlightInfo, HandshakeRequest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use futures::TryStreamExt;
+use prost::Message;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Request, Status};
+
+use super::*;
+use crate::auth::hash_password;
+use crate::auth::oidc_tests::{Provider, Signer};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// An authority that signs certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate and its key, as PEM.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(parameters, key),
+            pem,
+        }
+    }
+
+    fn signs(&self, dns: &[&str], name: &str, unit: &str) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let dns: Vec<String> = dns.iter().map(ToString::to_string).collect();
+        let mut parameters = CertificateParams::new(dns).unwrap();
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, name);
+        subject.push(DnType::OrganizationalUnitName, unit);
+        parameters.distinguished_name = subject;
+        Pair {
+            certificate: parameters.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    fn server(&self) -> Pair {
+        self.signs(&["localhost"], "server", "servers")
+    }
+}
+
+/// A directory with the files of a service.
+struct House {
+    dir: tempfile::TempDir,
+    ca: Authority,
+    clients: Authority,
+}
+
+impl House {
+    fn new() -> Self {
+        let house = Self {
+            dir: tempfile::tempdir().unwrap(),
+            ca: Authority::new(),
+            clients: Authority::new(),
+        };
+        fs::create_dir(house.dir.path().join("data")).unwrap();
+        house.install(&house.ca.server());
+        house.write("clients.pem", &house.clients.pem);
+        house
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        // As careful people write files that others read: whole, then in place.
+        let whole = self.path().join(format!("{name}.new"));
+        fs::write(&whole, text).unwrap();
+        fs::rename(whole, self.path().join(name)).unwrap();
+    }
+
+    fn install(&self, pair: &Pair) {
+        self.write("server.pem", &pair.certificate);
+        self.write("server.key", &pair.key);
+    }
+
+    /// `tls` and `more` are lines of `[proxy.tls]`, and sections. `users.toml` is used where it is.
+    async fn serve(&self, tls: &str, more: &str) -> Running {
+        let users = match self.path().join("users.toml").exists() {
+            true => "users_file = \"users.toml\"",
+            false => "",
+        };
+        let text = format!(
+            r#"
+[proxy]
+site = "here"
+listen = "127.0.0.1:0"
+reload_ms = 20
+{users}
+[proxy.tls]
+cert_file = "server.pem"
+key_file = "server.key"
+{tls}
+[[site]]
+name = "here"
+store = {{ kind = "file", root = "data" }}
+prefix = [{{ canonical = "gs://lake/", at = "", origin = true }}]
+[[catalog]]
+name = "lake"
+kind = "sql"
+url = "sqlite://catalog.db?mode=rwc"
+create_tables = true
+[audit]
+file = "audit.jsonl"
+{more}
+"#
+        );
+        let config = crate::config::parse(&text, self.path()).unwrap();
+        start(config).await.unwrap()
+    }
+
+    fn audited(&self, running: &Running) -> Vec<Value> {
+        let audit = running.parts().audit.as_ref().unwrap();
+        assert!(audit.flush(SOON));
+        fs::read_to_string(self.path().join("audit.jsonl"))
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+fn token_entry(principal: &str, token: &str) -> String {
+    let digest: String = Sha256::digest(token)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("[[token]]\nprincipal = \"{principal}\"\nsha256 = \"{digest}\"\n")
+}
+
+fn user_entry(name: &str, role: &str) -> String {
+    let hash = hash_password(name).unwrap();
+    format!("[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\nrole = \"{role}\"\n")
+}
+
+fn basic(name: &str, password: &str) -> String {
+    format!(
+        "Basic {}",
+        STANDARD_NO_PAD.encode(format!("{name}:{password}"))
+    )
+}
+
+/// A client that trusts one authority, with a certificate or without.
+#[derive(Clone)]
+struct Client {
+    flight: FlightServiceClient<Channel>,
+    headers: MetadataMap,
+}
+
+impl Client {
+    async fn connect(
+        running: &Running,
+        ca: &Authority,
+        pair: Option<&Pair>,
+    ) -> Result<Self, tonic::transport::Error> {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&ca.pem))
+            .domain_name("localhost");
+        if let Some(pair) = pair {
+            tls = tls.identity(Identity::from_pem(&pair.certificate, &pair.key));
+        }
+        let uri = format!("https://localhost:{}", running.flight_addr().port());
+        let channel = Endpoint::from_shared(uri)?
+            .tls_config(tls)?
+            .connect()
+            .await?;
+        Ok(Self {
+            flight: FlightServiceClient::new(channel),
+            headers: MetadataMap::new(),
+        })
+    }
+
+    fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.insert(name, value.parse().unwrap());
+        client
+    }
+
+    fn says(&self, authorization: &str) -> Self {
+        self.with("authorization", authorization)
+    }
+
+    fn request<T>(&self, body: T) -> Request<T> {
+        let mut request = Request::new(body);
+        *request.metadata_mut() = self.headers.clone();
+        request
+    }
+
+    /// Plans a statement; the answer has the headers too.
+    async fn ask(&self, sql: &str) -> Result<tonic::Response<FlightInfo>, Status> {
+        let command = CommandStatementQuery {
+            query: sql.into(),
+            transaction_id: None,
+        };
+        let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+        self.flight
+            .clone()
+            .get_flight_info(self.request(descriptor))
+            .await
+    }
+
+    /// Runs a query to its end.
+    async fn rows(&self, sql: &str) -> Result<usize, Status> {
+        let info = self.ask(sql).await?.into_inner();
+        let ticket = info.endpoint[0].ticket.clone().unwrap();
+        let messages = self
+            .flight
+            .clone()
+            .do_get(self.request(ticket))
+            .await?
+            .into_inner();
+        Ok(messages.try_collect::<Vec<_>>().await?.len())
+    }
+
+    /// The `authorization` that a Handshake hands out.
+    async fn handshake(&self) -> Result<String, Status> {
+        let request = self.request(futures::stream::iter([HandshakeRequest::default()]));
+        let answer = self.flight.clone().handshake(request).await?;
+        let header = answer.metadata().get("authorization").unwrap();
+        Ok(header.to_str().unwrap().to_owned())
+    }
+}
+
+fn code<T>(answer: Result<T, Status>) -> Code {
+    match answer {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_speaks_for_its_holder_and_credentials_decide_where_there_are_some() {
+    let house = House::new();
+    let more = format!(
+        "{}\n[[certificate]]\nsubject = \"report\"\nprincipal = \"nightly-report\"\nrole = \"engineer\"\n",
+        token_entry("robot", "robot-token")
+    );
+    let tls = "client_ca_file = \"clients.pem\"\nclient_auth = \"optional\"\nclient_groups = true";
+    let running = house.serve(tls, &more).await;
+    let report = house.clients.signs(&[], "report", "programs");
+    let client = Client::connect(&running, &house.ca, Some(&report))
+        .await
+        .unwrap();
+    client.rows("SELECT 1").await.unwrap();
+    client
+        .says("Bearer robot-token")
+        .rows("SELECT 2")
+        .await
+        .unwrap();
+    let session = client.handshake().await.unwrap();
+    client.says(&session).rows("SELECT 3").await.unwrap();
+
+    let unlisted = house.clients.signs(&[], "somebody", "programs");
+    let unlisted = Client::connect(&running, &house.ca, Some(&unlisted))
+        .await
+        .unwrap();
+    assert_eq!(code(unlisted.ask("SELECT 1").await), Code::Unauthenticated);
+    let bare = Client::connect(&running, &house.ca, None).await.unwrap();
+    assert_eq!(code(bare.ask("SELECT 1").await), Code::Unauthenticated);
+    assert_eq!(
+        code(bare.says(&session).ask("SELECT 1").await),
+        Code::Unauthenticated,
+        "a session that a certificate opened is that certificate's"
+    );
+    bare.says("Bearer robot-token")
+        .rows("SELECT 4")
+        .await
+        .unwrap();
+
+    let forged = Authority::new().signs(&[], "report", "programs");
+    let forged = Client::connect(&running, &house.ca, Some(&forged)).await;
+    let refused = match forged {
+        Err(_) => true,
+        // With TLS 1.3 the client hears of it with its first call.
+        Ok(client) => client.ask("SELECT 1").await.is_err(),
+    };
+    assert!(
+        refused,
+        "a certificate that a stranger signed opens nothing"
+    );
+
+    let statements: Vec<(String, String, Value)> = house
+        .audited(&running)
+        .iter()
+        .filter(|line| line["event"] == "statement")
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap().to_owned();
+            (text("principal"), text("method"), line["groups"].clone())
+        })
+        .collect();
+    let by_certificate = |method: &str| {
+        (
+            "nightly-report".to_owned(),
+            method.to_owned(),
+            serde_json::json!(["programs"]),
+        )
+    };
+    let by_token = (
+        "robot".to_owned(),
+        "token".to_owned(),
+        serde_json::json!([]),
+    );
+    assert_eq!(
+        statements,
+        [
+            by_certificate("certificate"),
+            by_token.clone(),
+            by_certificate("certificate"),
+            by_token
+        ]
+    );
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_certificates_are_required_a_token_alone_does_not_even_connect() {
+    let house = House::new();
+    let tls = "client_ca_file = \"clients.pem\"\nclient_role = \"reader\"";
+    let running = house.serve(tls, &token_entry("robot", "robot-token")).await;
+    let refused = match Client::connect(&running, &house.ca, None).await {
+        Err(_) => true,
+        Ok(client) => client
+            .says("Bearer robot-token")
+            .ask("SELECT 1")
+            .await
+            .is_err(),
+    };
+    assert!(refused);
+    let anybody = house.clients.signs(&[], "anybody", "programs");
+    let client = Client::connect(&running, &house.ca, Some(&anybody))
+        .await
+        .unwrap();
+    client.rows("SELECT 1").await.unwrap();
+    let lines = house.audited(&running);
+    let line = lines.last().unwrap();
+    assert_eq!(
+        (&line["principal"], &line["role"]),
+        (&"anybody".into(), &"reader".into())
+    );
+}
+
+/// Tries until it works, and fails when it never does.
+async fn until<T, E: std::fmt::Debug>(
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let since = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) => assert!(since.elapsed() < SOON, "waited for {what}: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_change_without_a_restart_and_a_broken_pair_changes_nothing() {
+    let house = House::new();
+    let tls =
+        "client_ca_file = \"clients.pem\"\nclient_auth = \"optional\"\nclient_role = \"reader\"";
+    let running = house.serve(tls, &token_entry("robot", "robot-token")).await;
+    let holder = house.clients.signs(&[], "holder", "programs");
+    let first = Client::connect(&running, &house.ca, Some(&holder))
+        .await
+        .unwrap();
+    first.rows("SELECT 1").await.unwrap();
+
+    let next = Authority::new();
+    assert!(Client::connect(&running, &next, None).await.is_err());
+    house.install(&next.server());
+    let second = until("the new certificate", async || {
+        Client::connect(&running, &next, None).await
+    })
+    .await;
+    second
+        .says("Bearer robot-token")
+        .rows("SELECT 1")
+        .await
+        .unwrap();
+    first.rows("SELECT 1").await.unwrap();
+
+    // A certificate without its key, and then nonsense.
+    house.write("server.pem", &Authority::new().server().certificate);
+    house.write("clients.pem", "nonsense");
+    running.reload_now().await;
+    let still = Client::connect(&running, &next, Some(&holder))
+        .await
+        .unwrap();
+    still.rows("SELECT 1").await.unwrap();
+
+    let other_clients = Authority::new();
+    house.install(&next.server());
+    house.write("clients.pem", &other_clients.pem);
+    running.reload_now().await;
+    let newcomer = other_clients.signs(&[], "newcomer", "programs");
+    let newcomer = Client::connect(&running, &next, Some(&newcomer))
+        .await
+        .unwrap();
+    newcomer.rows("SELECT 1").await.unwrap();
+    let refused = match Client::connect(&running, &next, Some(&holder)).await {
+        Err(_) => true,
+        Ok(client) => client.ask("SELECT 1").await.is_err(),
+    };
+    assert!(
+        refused,
+        "whose authority is no longer trusted connects no more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
+    let house = House::new();
+    house.write("users.toml", &user_entry("ann", "engineer"));
+    let running = house.serve("", "").await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let ann = client.says(&client.says(&basic("ann", "ann")).handshake().await.unwrap());
+    ann.ask("CREATE SCHEMA lake.made").await.unwrap();
+    assert_eq!(
+        code(client.says(&basic("bob", "bob")).handshake().await),
+        Code::Unauthenticated
+    );
+
+    house.write(
+        "users.toml",
+        &format!(
+            "{}{}",
+            user_entry("ann", "reader"),
+            user_entry("bob", "reader")
+        ),
+    );
+    let bob = until("the new user", async || {
+        client.says(&basic("bob", "bob")).handshake().await
+    })
+    .await;
+    let bob = client.says(&bob);
+    bob.rows("SELECT 1").await.unwrap();
+    assert_eq!(
+        code(ann.ask("CREATE SCHEMA lake.another").await),
+        Code::PermissionDenied,
+        "a session is as mighty as its user is now"
+    );
+    house.write("users.toml", "[[user]]\nname = 1");
+    running.reload_now().await;
+    bob.rows("SELECT 1").await.unwrap();
+    house.write("users.toml", &user_entry("bob", "reader"));
+    running.reload_now().await;
+    assert_eq!(code(ann.ask("SELECT 1").await), Code::Unauthenticated);
+    bob.rows("SELECT 1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuers_token_passes_the_handshake_and_has_a_session_by_cookie() {
+    let house = House::new();
+    let signer = Signer::p256();
+    let provider = Provider::start(&[signer.public("one")]).await;
+    let more = format!(
+        "[[oidc]]\nissuer = \"{}\"\naudiences = [\"landfast\"]\nallow_http = true\ngroups_claim = \"realm_access.roles\"\n\
+         engineer_groups = [\"east\"]\n",
+        provider.url
+    );
+    let running = house.serve("", &more).await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let token = format!(
+        "Bearer {}",
+        signer.token("ES256", Some("one"), &provider.claims())
+    );
+    let ada = client.says(&token);
+    assert_eq!(ada.handshake().await.unwrap(), token);
+    ada.ask("CREATE SCHEMA lake.made").await.unwrap();
+    let answer = ada.ask("SELECT 1").await.unwrap();
+    let cookie = answer
+        .metadata()
+        .get("set-cookie")
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let set = ada
+        .with("cookie", &cookie)
+        .ask("SET landfast.placement = 'origin'")
+        .await
+        .unwrap();
+    let cookie = set.metadata().get("set-cookie").unwrap().to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    ada.with("cookie", &cookie).rows("SELECT 1").await.unwrap();
+
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let late = signer.token(
+        "ES256",
+        Some("one"),
+        &provider.claims_but("exp", serde_json::json!(now - 100)),
+    );
+    let status = client
+        .says(&format!("Bearer {late}"))
+        .ask("SELECT 1")
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(status.message().contains("expired"), "{}", status.message());
+
+    let lines = house.audited(&running);
+    let last = |event: &str| {
+        lines
+            .iter()
+            .rfind(|line| line["event"] == event)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(last("statement")["principal"], "ada");
+    assert_eq!(last("statement")["method"], "oidc");
+    assert_eq!(
+        last("statement")["groups"],
+        serde_json::json!(["east", "sales"])
+    );
+    assert_eq!(last("login")["outcome"], "refused");
+    let text = fs::read_to_string(house.path().join("audit.jsonl")).unwrap();
+    for secret in [
+        token.trim_start_matches("Bearer "),
+        &late,
+        "landfast_session",
+    ] {
+        assert!(!text.contains(secret));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal_or_credential() {
+    let house = House::new();
+    let more = format!(
+        "{}{}",
+        user_entry("ann", "engineer"),
+        user_entry("bob", "reader")
+    );
+    let running = house.serve("", &more).await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let ann = client.says(&client.says(&basic("ann", "ann")).handshake().await.unwrap());
+    let bob = client.says(&basic("bob", "bob"));
+    assert_eq!(
+        code(client.says(&basic("ann", "hushhush")).handshake().await),
+        Code::Unauthenticated
+    );
+    assert_eq!(
+        code(client.says(&basic("hushhush", "")).handshake().await),
+        Code::Unauthenticated
+    );
+    assert_eq!(
+        code(client.says("Bearer hushhush").ask("SELECT 1").await),
+        Code::Unauthenticated
+    );
+    ann.rows("SELECT 'hushhush' AS one").await.unwrap();
+    assert_ne!(code(ann.ask("SELECT \"hushhush\"").await), Code::Ok);
+    assert_ne!(code(ann.ask("SELECT hushhush 'hushhush").await), Code::Ok);
+    assert_eq!(
+        code(bob.ask("CREATE SCHEMA lake.hush").await),
+        Code::PermissionDenied
+    );
+    ann.ask("CREATE SCHEMA lake.made").await.unwrap();
+    let info = ann.ask("SELECT 1").await.unwrap().into_inner();
+    let stolen = info.endpoint[0].ticket.clone().unwrap();
+    let denied = bob.flight.clone().do_get(bob.request(stolen)).await;
+    assert_eq!(code(denied), Code::PermissionDenied);
+
+    let lines = house.audited(&running);
+    let told: Vec<(&str, &str, &str, &str)> = lines
+        .iter()
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap_or("-");
+            (
+                text("event"),
+                text("principal"),
+                text("outcome"),
+                text("statement"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("login", "ann", "ok", "-"),
+            ("login", "ann", "refused", "-"),
+            ("login", "-", "refused", "-"),
+            ("login", "-", "refused", "-"),
+            ("statement", "ann", "finished", "SELECT ? AS one"),
+            ("statement", "ann", "failed", "SELECT \"?\""),
+            (
+                "statement",
+                "ann",
+                "failed",
+                "(a statement of 25 bytes that can't be read)"
+            ),
+            ("statement", "bob", "failed", "CREATE SCHEMA lake.hush"),
+            ("statement", "ann", "finished", "CREATE SCHEMA lake.made"),
+            ("denied", "bob", "failed", "-"),
+        ]
+    );
+    let text = fs::read_to_string(house.path().join("audit.jsonl")).unwrap();
+    assert!(!text.contains("hushhush"), "{text}");
+    let first = &lines[4];
+    assert_eq!(first["rows"], 1);
+    assert_eq!(first["kind"], "query");
+    assert_eq!(first["error"], Value::Null);
+    assert!(first["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert!(first["client"].as_str().unwrap().contains("tonic"));
+    assert_eq!(lines[7]["error"], "permission_denied");
+    running.shutdown().await.unwrap();
+}
