@@ -23,6 +23,13 @@ impl Role {
             Self::Operator => "operator",
         }
     }
+
+    /// The role of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Reader, Self::Engineer, Self::Operator]
+            .into_iter()
+            .find(|role| role.as_str() == name)
+    }
 }
 
 /// The names of the groups that somebody belongs to: sorted, each once, and cheap to copy.

@@ -12,12 +12,14 @@ mod explain;
 mod functions;
 mod inference;
 mod information_schema;
+mod limited;
 mod logical;
 mod metadata_tables;
 mod names;
 mod names_wanted;
 mod parameters;
 mod planned;
+mod policy;
 mod receipt;
 mod session;
 mod show;
@@ -49,12 +51,14 @@ pub use system::SystemTables;
 pub use table_columns::TableColumns;
 pub use type_names::sql_type_name;
 
+use crate::access::{Access, AccessPolicy};
 use crate::scan::{DeleteCache, FIRST_LISTING_WAIT, FooterCache};
 use crate::settings::SessionSettings;
 use crate::sql::statement::{CommandKind, QueryKind, Show};
 use crate::sql::{Command, QueryStatement, Statement};
 use crate::{Asker, PlannerError, Result};
 use names::Names;
+use policy::PolicySwitch;
 
 /// What an [`Engine`] is built from.
 #[derive(Debug, Clone)]
@@ -147,6 +151,7 @@ pub struct Engine {
     deletes: Arc<DeleteCache>,
     columns: Arc<TableColumns>,
     names: Names,
+    policy: PolicySwitch,
     template: SessionState,
     pool: Arc<dyn MemoryPool>,
     memory_limit_bytes: usize,
@@ -167,7 +172,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Builds an engine: the function registry, the memory pool and the spill directory.
+    /// Builds an engine: the function registry, the memory pool and the spill directory. Until it gets a policy, everybody
+    /// may what their role gives.
     ///
     /// # Errors
     /// `InvalidArgument` when the spill directory can't be made.
@@ -176,6 +182,7 @@ impl Engine {
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             names: Names::new(Arc::clone(&spec.namespace)),
+            policy: PolicySwitch::new(AccessPolicy::of_roles()),
             footers: Arc::new(FooterCache::new(spec.footer_cache_bytes)),
             deletes: Arc::new(DeleteCache::new(spec.delete_cache_bytes)),
             columns: TableColumns::new(Arc::clone(&spec.namespace), spec.column_cache_bytes),
@@ -254,20 +261,21 @@ impl Engine {
     /// What a statement takes and gives. Runs nothing.
     ///
     /// # Errors
-    /// What planning it would give: unknown names, wrong types, a role that may not.
+    /// What planning it would give: unknown names, wrong types, what is not granted.
     pub async fn describe(
         &self,
         statement: &Statement,
         settings: &SessionSettings,
         asker: &Asker,
     ) -> Result<Described> {
+        let access = self.access(asker);
         match statement {
             Statement::Query(query) if query.deep => {
-                with_deep_stack(self.describe_rows(query, settings)).await
+                with_deep_stack(self.describe_rows(query, settings, &access)).await
             }
-            Statement::Query(query) => self.describe_rows(query, settings).await,
+            Statement::Query(query) => self.describe_rows(query, settings, &access).await,
             Statement::Command(command) => {
-                command::check_role(command, asker)?;
+                command::check_granted(command, &access)?;
                 Ok(Described {
                     schema: Arc::new(Schema::empty()),
                     parameters: parameters::texts(command.parameters),
@@ -281,6 +289,7 @@ impl Engine {
         &self,
         query: &QueryStatement,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<Described> {
         let ast = match &query.kind {
             QueryKind::Rows(ast)
@@ -294,7 +303,9 @@ impl Engine {
                 });
             }
         };
-        let logical = self.describe_query(ast, query.parameters, settings).await?;
+        let logical = self
+            .describe_query(ast, query.parameters, settings, access)
+            .await?;
         Ok(Described {
             schema: match &query.kind {
                 QueryKind::Explain { .. } => explain::schema(),
@@ -330,6 +341,7 @@ impl Engine {
                 Ok(PlannedQuery::of_rows(
                     show::schema(show),
                     vec![rows],
+                    self.access(request.asker),
                     Arc::clone(&self.sites),
                 ))
             }
@@ -339,7 +351,7 @@ impl Engine {
     /// Runs a command. It changes something: run it once.
     ///
     /// # Errors
-    /// `PermissionDenied` for a role that may not, and whatever the catalog says.
+    /// `PermissionDenied` for what is not granted, and whatever the catalog says.
     pub async fn run(
         &self,
         command: &Command,
@@ -347,21 +359,28 @@ impl Engine {
         settings: &SessionSettings,
         asker: &Asker,
     ) -> Result<CommandOutcome> {
-        command::check_role(command, asker)?;
+        let access = self.access(asker);
+        command::check_granted(command, &access)?;
         let arguments = parameters::texts_of(parameters, command.parameters)?;
         match &command.kind {
-            CommandKind::Set { key, value } => self.set(key, value, settings),
+            CommandKind::Set { key, value } => self.set(key, value, settings, &access),
             CommandKind::Reset { key } => self.reset(key.as_deref(), settings),
-            CommandKind::Use { name } => self.use_name(name, settings).await,
-            CommandKind::CancelQuery { query } => self.cancel_query(query, &arguments, asker).await,
-            kind => self.change_catalog(kind, &arguments, settings).await,
+            CommandKind::Use { name } => self.use_name(name, settings, &access).await,
+            CommandKind::CancelQuery { query } => {
+                self.cancel_query(query, &arguments, asker, &access).await
+            }
+            kind => {
+                self.change_catalog(kind, &arguments, settings, &access)
+                    .await
+            }
         }
     }
 
-    /// The catalog that a name without one is looked up in: the session's, else the only one there is.
-    fn default_catalog(&self, settings: &SessionSettings) -> Option<CatalogName> {
+    /// The catalog that a name without one is looked up in: the session's, else the only one that the asker sees.
+    fn default_catalog(&self, settings: &SessionSettings, access: &Access) -> Option<CatalogName> {
         settings.catalog.clone().or_else(|| {
             let mut all = self.namespace.catalogs();
+            all.retain(|catalog| access.sees_catalog(catalog));
             if all.len() == 1 { all.pop() } else { None }
         })
     }

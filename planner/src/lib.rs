@@ -14,6 +14,7 @@
 //! Flight and gRPC; clocks; credentials; where a store is. It asks `landfast_catalog` what a table is, and
 //! `landfast_sites` for bytes.
 
+pub mod access;
 mod asker;
 pub mod engine;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod sql;
 pub mod types;
 
+pub use access::{Access, AccessPolicy};
 pub use asker::{Asker, Groups, Role};
 pub use engine::{
     CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, NameColumns, NamesWanted,

@@ -21,6 +21,7 @@ pub mod flight;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+mod policy;
 pub mod queries;
 pub mod serve;
 pub mod session;

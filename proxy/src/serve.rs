@@ -27,6 +27,7 @@ pub(crate) use tls::check_tls;
 use crate::admin;
 use crate::config::Config;
 use crate::error::ProxyError;
+use crate::policy;
 use reload::Reload;
 use tls::CurrentTls;
 
@@ -82,6 +83,10 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         config.reload_every,
     );
     let reload_task = tokio::spawn(Arc::clone(&reload).run());
+    if let Some(file) = config.policy.clone() {
+        let engine = parts.engine.clone();
+        tokio::spawn(policy::follow(file, engine, stop.clone()));
+    }
 
     let mut server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

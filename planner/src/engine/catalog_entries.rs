@@ -10,6 +10,7 @@ use super::conform::statement_schema;
 use super::tables::{Resolved, ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
 use super::views::Within;
 use super::{Engine, information_schema};
+use crate::access::Access;
 use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::NamedTable;
 use crate::{Asker, Result};
@@ -66,12 +67,17 @@ pub struct CatalogEntries {
 }
 
 impl Engine {
-    /// The catalogs, sorted, `landfast` among them.
-    pub fn catalogs(&self) -> Vec<String> {
+    /// The catalogs that `asker` may see, sorted, `landfast` among them.
+    pub fn catalogs(&self, asker: &Asker) -> Vec<String> {
+        self.catalogs_seen(&self.access(asker))
+    }
+
+    fn catalogs_seen(&self, access: &Access) -> Vec<String> {
         let mut all: Vec<String> = self
             .namespace
             .catalogs()
             .iter()
+            .filter(|catalog| access.sees_catalog(catalog))
             .map(ToString::to_string)
             .collect();
         all.push(SYSTEM_CATALOG.to_string());
@@ -80,17 +86,20 @@ impl Engine {
     }
 
     /// Everything that `asker` may see. A member that is slow or down holds up nothing: it shows among the warnings.
-    pub async fn entries(&self, _asker: &Asker) -> CatalogEntries {
+    pub async fn entries(&self, asker: &Asker) -> CatalogEntries {
+        let access = self.access(asker);
         let listing = self.namespace.listing().await;
-        let catalogs = self.catalogs();
+        let catalogs = self.catalogs_seen(&access);
         let mut schemas: Vec<(String, String)> = listing
             .schemas
             .iter()
+            .filter(|(catalog, schema)| access.sees_schema(catalog, schema))
             .map(|(catalog, schema)| (catalog.to_string(), schema.to_string()))
             .collect();
         let mut tables: Vec<TableEntry> = listing
             .entries
             .iter()
+            .filter(|entry| access.sees_table(entry))
             .map(|entry| TableEntry {
                 catalog: entry.catalog.to_string(),
                 schema: entry.schema.to_string(),
@@ -98,7 +107,8 @@ impl Engine {
                 kind: TableKind::Table,
             })
             .collect();
-        tables.extend(listing.views.iter().map(|view| TableEntry {
+        let views = listing.views.iter().filter(|view| access.sees_table(view));
+        tables.extend(views.map(|view| TableEntry {
             catalog: view.catalog.to_string(),
             schema: view.schema.to_string(),
             table: view.table.clone(),
@@ -122,6 +132,7 @@ impl Engine {
         tables.extend(
             self.system_table_schemas()
                 .iter()
+                .filter(|(table, _)| access.reads_system_table(table))
                 .map(|(table, _)| own(SYSTEM_CATALOG, SYSTEM_SCHEMA, table)),
         );
         schemas.sort();
@@ -132,18 +143,24 @@ impl Engine {
             catalogs,
             schemas,
             tables,
-            warnings: listing.warnings,
+            warnings: listing
+                .warnings
+                .into_iter()
+                .filter(|warning| access.sees_catalog(&warning.catalog))
+                .collect(),
         }
     }
 
-    /// The columns of each of these tables, in their order; none of one whose columns can't be had now. Of few tables they
+    /// The columns of each of these tables that `asker` may read, in their order; none of one whose columns can't be had now. Of few tables they
     /// are as old as sessions accept by default; of many, as they were last seen, and looked up again behind the scenes.
     pub async fn table_schemas(
         &self,
         tables: Vec<TableEntry>,
-        _asker: &Asker,
+        asker: &Asker,
     ) -> Vec<(TableEntry, Option<SchemaRef>)> {
-        let found = self.columns_of(tables, &ReadLog::new()).await.into_iter();
+        let access = self.access(asker);
+        let found = self.columns_of(tables, &access, &ReadLog::new()).await;
+        let found = found.into_iter();
         found
             .map(|(entry, schema)| {
                 (
@@ -159,10 +176,12 @@ impl Engine {
         &self,
         named: &NamedTable,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<Arc<Resolved>> {
         let log = ReadLog::new();
         let how = Resolving {
             settings,
+            access,
             pins: &[],
             log: &log,
             resolved: &ResolvedSnapshots::default(),

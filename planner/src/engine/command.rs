@@ -12,12 +12,13 @@ use super::tables::{ResolvedSnapshots, Resolving};
 use super::target::idents;
 use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG};
+use crate::access::{Access, Action};
 use crate::placement::PlacementMode;
 use crate::settings::{KeyError, SessionSettings, SettingValue};
 use crate::sql::Command;
 use crate::sql::refuse::place;
 use crate::sql::statement::{Argument, CommandKind};
-use crate::{Asker, PlannerError, Result, Role};
+use crate::{Asker, PlannerError, Result};
 
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,20 +32,40 @@ pub struct CommandOutcome {
     pub settings: Option<SessionSettings>,
 }
 
-/// Whether this asker may run this command.
-pub(super) fn check_role(command: &Command, asker: &Asker) -> Result<()> {
-    // Whose queries somebody may cancel is decided where the queries are known.
-    let own = matches!(command.kind, CommandKind::CancelQuery { .. });
-    if own || command.changes_settings() || asker.role >= Role::Engineer {
-        return Ok(());
+/// Whether this asker may run such a command on anything at all.
+pub(super) fn check_granted(command: &Command, access: &Access) -> Result<()> {
+    let granted = match &command.kind {
+        CommandKind::Set { .. } | CommandKind::Reset { .. } | CommandKind::Use { .. } => true,
+        // Whose queries somebody may cancel is decided where the queries are known.
+        CommandKind::CancelQuery { .. } => true,
+        CommandKind::RegisterTable { .. } => {
+            access.may_call("register_table") && access.may_somewhere(Action::RegisterTable)
+        }
+        CommandKind::UnregisterTable { .. } => {
+            access.may_call("unregister_table") && access.may_somewhere(Action::DropTable)
+        }
+        CommandKind::CreateSchema { .. } => access.may_somewhere(Action::CreateSchema),
+        CommandKind::DropSchema { .. } => access.may_somewhere(Action::DropSchema),
+        CommandKind::DropTable { .. } => access.may_somewhere(Action::DropTable),
+    };
+    match granted {
+        true => Ok(()),
+        false => Err(PlannerError::denied(format!(
+            "{} is granted neither to {} nor to the role {}",
+            command.name(),
+            access.principal(),
+            access.role().as_str()
+        ))),
     }
-    Err(PlannerError::denied(format!(
-        "{} needs the role {}, and {} has the role {}",
-        command.name(),
-        Role::Engineer.as_str(),
-        asker.principal,
-        asker.role.as_str()
-    )))
+}
+
+/// An action that is not granted on something that the asker may see.
+fn not_granted(action: Action, on: impl std::fmt::Display, access: &Access) -> PlannerError {
+    PlannerError::denied(format!(
+        "{} may not {} {on}",
+        access.principal(),
+        action.as_str().replace('_', " ")
+    ))
 }
 
 impl Engine {
@@ -53,9 +74,11 @@ impl Engine {
         key: &str,
         value: &str,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<CommandOutcome> {
         let mut new = settings.clone();
-        self.set_option(&mut new, key, &SettingValue::Text(value.to_string()))?;
+        let value = SettingValue::Text(value.to_string());
+        self.set_seen(&mut new, key, &value, access)?;
         Ok(CommandOutcome {
             settings: Some(new),
             ..CommandOutcome::default()
@@ -72,6 +95,17 @@ impl Engine {
         settings: &mut SessionSettings,
         key: &str,
         value: &SettingValue,
+        asker: &Asker,
+    ) -> Result<(), KeyError> {
+        self.set_seen(settings, key, value, &self.access(asker))
+    }
+
+    fn set_seen(
+        &self,
+        settings: &mut SessionSettings,
+        key: &str,
+        value: &SettingValue,
+        access: &Access,
     ) -> Result<(), KeyError> {
         let mut new = settings.clone();
         new.set_option(key, value, &self.defaults)?;
@@ -79,7 +113,8 @@ impl Engine {
             && let Some(catalog) = &new.catalog
         {
             // In its own spelling.
-            let found = self.names.catalog(&Ident::new(catalog.as_str()));
+            let written = Ident::new(catalog.as_str());
+            let found = self.names.catalog(&written, access);
             new.catalog = Some(found.map_err(KeyError::Value)?);
         }
         if let PlacementMode::Site(site) = &new.placement
@@ -122,11 +157,12 @@ impl Engine {
         &self,
         name: &ObjectName,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<CommandOutcome> {
         let mut new = settings.clone();
         let parts = idents(name)?;
         match parts.as_slice() {
-            [one] => match self.names.catalog(one) {
+            [one] => match self.names.catalog(one, access) {
                 Ok(catalog) => {
                     if new.catalog.as_ref() != Some(&catalog) {
                         new.schema = None;
@@ -134,16 +170,18 @@ impl Engine {
                     new.catalog = Some(catalog);
                 }
                 Err(error) => {
-                    let Some(catalog) = self.default_catalog(settings) else {
+                    let Some(catalog) = self.default_catalog(settings, access) else {
                         return Err(error);
                     };
-                    new.schema = Some(self.names.schema(&catalog, one).await?);
+                    new.schema = Some(self.names.schema(&catalog, one, access).await?);
                     new.catalog = Some(catalog);
                 }
             },
             [catalog, levels @ ..] => {
-                let catalog = self.names.catalog(catalog)?;
-                new.schema = Some(self.names.schema(&catalog, &joined(levels)).await?);
+                let catalog = self.names.catalog(catalog, access)?;
+                let written = joined(levels);
+                let schema = self.names.schema(&catalog, &written, access);
+                new.schema = Some(schema.await?);
                 new.catalog = Some(catalog);
             }
             [] => return Err(PlannerError::invalid("USE what?")),
@@ -160,11 +198,13 @@ impl Engine {
         query: &Argument,
         arguments: &[String],
         asker: &Asker,
+        access: &Access,
     ) -> Result<CommandOutcome> {
         let Some(system) = self.system_tables() else {
             return Err(PlannerError::unsupported("no queries are known here"));
         };
-        let cancelled = system.cancel(text(query, arguments)?, asker).await?;
+        let query = text(query, arguments)?;
+        let cancelled = system.cancel(query, asker, access).await?;
         Ok(CommandOutcome {
             affected: Some(i64::from(cancelled)),
             ..CommandOutcome::default()
@@ -177,41 +217,53 @@ impl Engine {
         kind: &CommandKind,
         arguments: &[String],
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<CommandOutcome> {
         match kind {
             CommandKind::RegisterTable { table, metadata } => {
-                let name = self.new_table(text(table, arguments)?, settings).await?;
+                let written = text(table, arguments)?;
+                let name = self.new_table(written, settings, access).await?;
                 let uri = CanonicalUri::new(text(metadata, arguments)?);
                 let done = self.namespace.register_table(&name, &uri).await;
                 self.names.forget(&name.catalog);
-                done?;
+                done.map_err(|error| self.seen_by(error, access))?;
             }
             CommandKind::UnregisterTable { table } => {
                 let name = parse_name(text(table, arguments)?)?;
-                self.drop_table(&name, false, settings).await?;
+                self.drop_table(&name, false, settings, access).await?;
             }
             CommandKind::DropTable { name, or_ignore } => {
-                self.drop_table(name, *or_ignore, settings).await?
+                self.drop_table(name, *or_ignore, settings, access).await?
             }
             CommandKind::CreateSchema { name, or_keep } => {
-                let (catalog, schema) = self.schema_named(name, settings)?;
+                let (catalog, schema) = self.schema_named(name, settings, access)?;
                 let schema = SchemaName::new(&schema.value)?;
+                if !access.may_schema(Action::CreateSchema, &catalog, &schema) {
+                    let on = format!("{catalog}.{schema}");
+                    return Err(not_granted(Action::CreateSchema, on, access));
+                }
                 let done = self.namespace.create_schema(&catalog, &schema).await;
                 self.names.forget(&catalog);
-                unless(*or_keep, CatalogErrorKind::Exists, done)?;
+                let done = unless(*or_keep, CatalogErrorKind::Exists, done);
+                done.map_err(|error| self.seen_by(error, access))?;
             }
             CommandKind::DropSchema { name, or_ignore } => {
-                let (catalog, written) = self.schema_named(name, settings)?;
-                let schema = match self.names.schema(&catalog, &written).await {
+                let (catalog, written) = self.schema_named(name, settings, access)?;
+                let schema = match self.names.schema(&catalog, &written, access).await {
                     Ok(schema) => schema,
                     Err(PlannerError::NotFound { .. }) if *or_ignore => {
                         return Ok(CommandOutcome::default());
                     }
                     Err(error) => return Err(error),
                 };
+                if !access.may_schema(Action::DropSchema, &catalog, &schema) {
+                    let on = format!("{catalog}.{schema}");
+                    return Err(not_granted(Action::DropSchema, on, access));
+                }
                 let done = self.namespace.drop_schema(&catalog, &schema).await;
                 self.names.forget(&catalog);
-                unless(*or_ignore, CatalogErrorKind::NotFound, done)?;
+                let done = unless(*or_ignore, CatalogErrorKind::NotFound, done);
+                done.map_err(|error| self.seen_by(error, access))?;
             }
             CommandKind::Set { .. }
             | CommandKind::Reset { .. }
@@ -228,10 +280,12 @@ impl Engine {
         written: &ObjectName,
         or_ignore: bool,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<()> {
         let log = ReadLog::new();
         let how = Resolving {
             settings,
+            access,
             pins: &[],
             log: &log,
             resolved: &ResolvedSnapshots::default(),
@@ -243,19 +297,32 @@ impl Engine {
             Err(error) => return Err(error),
         };
         ours(&name.catalog, &name.schema)?;
+        if !access.may(Action::DropTable, &name) {
+            return Err(not_granted(Action::DropTable, &name, access));
+        }
         let done = self.namespace.drop_table(&name).await;
         self.names.forget(&name.catalog);
         unless(or_ignore, CatalogErrorKind::NotFound, done)
+            .map_err(|error| self.seen_by(error, access))
     }
 
     /// The name of a table that is to be: its catalog and schema exist, its own name is taken as written.
-    async fn new_table(&self, written: &str, settings: &SessionSettings) -> Result<TableName> {
+    async fn new_table(
+        &self,
+        written: &str,
+        settings: &SessionSettings,
+        access: &Access,
+    ) -> Result<TableName> {
         let parts = idents(&parse_name(written)?)?;
-        let (catalog, schema, table) = self.with_defaults(&parts, settings)?;
-        let catalog = self.names.catalog(&catalog)?;
+        let (catalog, schema, table) = self.with_defaults(&parts, settings, access)?;
+        let catalog = self.names.catalog(&catalog, access)?;
         ours(&catalog, &SchemaName::new(&schema.value)?)?;
-        let schema = self.names.schema(&catalog, &schema).await?;
-        Ok(TableName::new(catalog, schema, table.value)?)
+        let schema = self.names.schema(&catalog, &schema, access).await?;
+        let name = TableName::new(catalog, schema, table.value)?;
+        match access.may(Action::RegisterTable, &name) {
+            true => Ok(name),
+            false => Err(not_granted(Action::RegisterTable, &name, access)),
+        }
     }
 
     /// The catalog and the written name of a schema: `schema`, `catalog.schema`, or the levels of a nested one.
@@ -263,11 +330,12 @@ impl Engine {
         &self,
         name: &ObjectName,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<(CatalogName, Ident)> {
         let parts = idents(name)?;
         let (catalog, schema) = match parts.as_slice() {
             [schema] => {
-                let catalog = self.default_catalog(settings).ok_or_else(|| {
+                let catalog = self.default_catalog(settings, access).ok_or_else(|| {
                     PlannerError::invalid(format!(
                         "there is no default catalog for schema {}: write catalog.schema, or SET landfast.catalog",
                         schema.value
@@ -276,7 +344,7 @@ impl Engine {
                 })?;
                 (catalog, schema.clone())
             }
-            [catalog, levels @ ..] => (self.names.catalog(catalog)?, joined(levels)),
+            [catalog, levels @ ..] => (self.names.catalog(catalog, access)?, joined(levels)),
             [] => return Err(PlannerError::invalid("a schema's name is empty")),
         };
         ours(&catalog, &SchemaName::new(&schema.value)?)?;
@@ -299,10 +367,14 @@ fn ours(catalog: &CatalogName, schema: &SchemaName) -> Result<()> {
 }
 
 /// IF EXISTS and IF NOT EXISTS: this one failure is none.
-fn unless(forgiven: bool, kind: CatalogErrorKind, done: Result<(), CatalogError>) -> Result<()> {
+fn unless(
+    forgiven: bool,
+    kind: CatalogErrorKind,
+    done: Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
     match done {
         Err(error) if forgiven && error.kind() == kind => Ok(()),
-        done => Ok(done?),
+        done => done,
     }
 }
 

@@ -1,12 +1,19 @@
 //! EXPLAIN: which snapshots and files a query would read, and where; with ANALYZE, what it really read.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::execution::TaskContext;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result as EngineResult, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, displayable, execute_stream,
+};
 use datafusion::sql::sqlparser::ast::Query;
 use futures::TryStreamExt;
 use landfast_sites::{ReadLog, Sites};
@@ -15,7 +22,7 @@ use super::planned::Rows;
 use super::receipt::{Receipt, TableReceipt};
 use super::{Engine, PlanRequest, PlannedQuery};
 use crate::Result;
-use crate::scan::scan_summaries;
+use crate::scan::{scan_summaries, scanned_table};
 
 /// The columns of EXPLAIN, as DataFusion has them.
 pub(super) fn schema() -> SchemaRef {
@@ -31,6 +38,7 @@ pub(super) struct Analysis {
     pub(super) plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     verbose: bool,
+    limited: BTreeSet<String>,
 }
 
 impl Analysis {
@@ -47,13 +55,14 @@ impl Analysis {
             rows += batch.num_rows() as u64;
             batches += 1;
         }
-        let mut told = vec![("scans", scans(&self.plan))];
+        let plan = for_display(&self.plan, &self.limited)?;
+        let mut told = vec![("scans", scans(&self.plan, &self.limited))];
         told.push(("reads", Receipt::new(tables, log, sites).to_string()));
         told.push(("rows", format!("rows={rows}, batches={batches}")));
         let display = if self.verbose {
-            DisplayableExecutionPlan::with_full_metrics(self.plan.as_ref())
+            DisplayableExecutionPlan::with_full_metrics(plan.as_ref())
         } else {
-            DisplayableExecutionPlan::with_metrics(self.plan.as_ref())
+            DisplayableExecutionPlan::with_metrics(plan.as_ref())
         };
         told.push((
             "plan with metrics",
@@ -78,18 +87,18 @@ impl Engine {
                 plan: physical.plan,
                 context: physical.context,
                 verbose,
+                limited: physical.limited,
             })
         } else {
-            let mut told = vec![("scans", scans(&physical.plan))];
+            let plan = for_display(&physical.plan, &physical.limited)?;
+            let mut told = vec![("scans", scans(&physical.plan, &physical.limited))];
             if verbose {
                 told.push(("initial_logical_plan", physical.logical));
             }
             told.push(("logical_plan", physical.optimized));
             told.push((
                 "physical_plan",
-                displayable(physical.plan.as_ref())
-                    .indent(verbose)
-                    .to_string(),
+                displayable(plan.as_ref()).indent(verbose).to_string(),
             ));
             Rows::Ready(vec![batch(told)?])
         };
@@ -98,22 +107,94 @@ impl Engine {
             rows,
             physical.log,
             physical.tables,
+            physical.access,
             Arc::clone(&self.sites),
         )
         .through(physical.views))
     }
 }
 
-/// One line per scan: the snapshot and its age, files and bytes per site, what was pruned.
-fn scans(plan: &Arc<dyn ExecutionPlan>) -> String {
+/// One line per scan: the snapshot and its age, files and bytes per site, what was pruned. Of a table that the asker sees
+/// only a part of, the line says no more than that.
+fn scans(plan: &Arc<dyn ExecutionPlan>, limited: &BTreeSet<String>) -> String {
     let lines: Vec<String> = scan_summaries(plan)
         .iter()
-        .map(ToString::to_string)
+        .map(|scan| match limited.contains(&scan.table) {
+            true => format!(
+                "table={}: its files are told of to who may read all of it",
+                scan.table
+            ),
+            false => scan.to_string(),
+        })
         .collect();
     if lines.is_empty() {
         "no table of the lake is read".to_string()
     } else {
         lines.join("\n")
+    }
+}
+
+/// The plan as its asker may see it: without the files of tables that they see only a part of.
+fn for_display(
+    plan: &Arc<dyn ExecutionPlan>,
+    limited: &BTreeSet<String>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if limited.is_empty() {
+        return Ok(Arc::clone(plan));
+    }
+    let hidden = Arc::clone(plan).transform_up(|node| {
+        let table = scanned_table(&node).filter(|table| limited.contains(*table));
+        let Some(table) = table.map(ToString::to_string) else {
+            return Ok(Transformed::no(node));
+        };
+        let shown = HiddenScan { table, scan: node };
+        Ok(Transformed::yes(Arc::new(shown) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(hidden.data)
+}
+
+/// A scan of which only the table is shown. It stands in plans that are shown and never run.
+#[derive(Debug)]
+struct HiddenScan {
+    table: String,
+    scan: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for HiddenScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scan: table={}", self.table)
+    }
+}
+
+impl ExecutionPlan for HiddenScan {
+    fn name(&self) -> &str {
+        "HiddenScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.scan.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> EngineResult<TreeNodeRecursion>,
+    ) -> EngineResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> EngineResult<SendableRecordBatchStream> {
+        internal_err!("a scan that is only shown is not run")
     }
 }
 

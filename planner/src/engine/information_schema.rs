@@ -131,8 +131,10 @@ impl Engine {
                 ]
             }
             _ => {
-                let known = self.columns_of(entries.tables, log).await.into_iter();
+                let access = self.access(asker);
+                let known = self.columns_of(entries.tables, &access, log).await;
                 let known: Vec<(TableEntry, SchemaRef)> = known
+                    .into_iter()
                     .filter_map(|(entry, schema)| Some((entry, schema?)))
                     .collect();
                 return columns(schema, &known);

@@ -24,6 +24,7 @@ use super::parameters;
 use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
 use super::views::Within;
 use super::{Engine, session};
+use crate::access::Access;
 use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
 use crate::{PlannerError, Result};
@@ -51,6 +52,31 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    /// A query of one table alone, which it names by its full name. Its names are bound here.
+    pub(super) fn of_one(mut query: Query, table: Named) -> Result<Self> {
+        let name = &table.table.name;
+        let full = [name.catalog.as_str(), name.schema.as_str(), &name.table];
+        let mut known = KnownTables::default();
+        known.insert(
+            &table.written,
+            KnownTable {
+                full: full.map(ToString::to_string),
+                stands_as: None,
+                schema: Arc::clone(&table.table.schema),
+                metadata_columns: Vec::new(),
+                unreadable: table.table.unreadable(),
+            },
+        );
+        let (unknown, _) = bind::bind(&mut query, &known)?;
+        Ok(Self {
+            query,
+            unknown,
+            references: vec![reference(&table, &table.called)],
+            tables: vec![table],
+            extended: BTreeSet::new(),
+        })
+    }
+
     /// Tables of the right columns without rows, one for each of them.
     pub(super) fn empties(&self) -> Vec<Arc<dyn TableProvider>> {
         let empty = |named: &Named| named.table.empty(self.is_extended(&named.table));
@@ -157,6 +183,7 @@ impl Engine {
         query: &Query,
         parameters: usize,
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<Logical> {
         let log = landfast_sites::ReadLog::new();
         let bound = self
@@ -164,6 +191,7 @@ impl Engine {
                 query,
                 Resolving {
                     settings,
+                    access,
                     pins: &[],
                     log: &log,
                     resolved: &ResolvedSnapshots::default(),

@@ -2,17 +2,19 @@
 //!
 //! What members list is remembered here, so that a query asks no member for names that are known: the list is used at
 //! once and asked for again behind the query's back. A name that it does not have is asked for at once, and what this
-//! process changed is forgotten.
+//! process changed is forgotten. Names that an asker may not see are not there for them: whatever is written is looked
+//! for among the others, and unknown to the same words.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Ident;
-use landfast_catalog::{CatalogName, Namespace, SchemaName};
+use landfast_catalog::{CatalogName, Namespace, SchemaName, TableName};
 use parking_lot::Mutex;
 
 use super::SYSTEM_CATALOG;
+use crate::access::Access;
 use crate::error::nearest;
 use crate::sql::bind::fits;
 use crate::sql::refuse::place;
@@ -80,11 +82,12 @@ impl Names {
     }
 
     /// The catalog that a written name means, `landfast` among them.
-    pub(super) fn catalog(&self, written: &Ident) -> Result<CatalogName> {
+    pub(super) fn catalog(&self, written: &Ident, access: &Access) -> Result<CatalogName> {
         let mut all: Vec<String> = self
             .namespace
             .catalogs()
             .iter()
+            .filter(|catalog| access.sees_catalog(catalog))
             .map(ToString::to_string)
             .collect();
         all.push(SYSTEM_CATALOG.to_string());
@@ -104,25 +107,35 @@ impl Names {
         &self,
         catalog: &CatalogName,
         written: &Ident,
+        access: &Access,
     ) -> Result<SchemaName> {
+        let seen = |name: &str| {
+            access.reads_everything()
+                || SchemaName::new(name).is_ok_and(|schema| access.sees_schema(catalog, &schema))
+        };
+        let unknown = |listed: &[String]| {
+            let seen = listed.iter().map(String::as_str).filter(|name| seen(name));
+            super::no_such(
+                "schema",
+                &format!("{catalog}.{}", written.value),
+                nearest(&written.value, seen),
+            )
+            .at(place(written.span))
+        };
         if let Some(known) = self.schemas.get(catalog)
-            && let Some(name) = choose("schema", written, &known)?
+            && let Some(name) = choose_seen("schema", written, &known, seen)?
         {
             self.ask_again_schemas(catalog);
             return Ok(SchemaName::new(name)?);
         }
         let listed = match self.list_schemas(catalog).await {
             Ok(listed) => listed,
+            Err(_) if !seen(&written.value) => return Err(unknown(&[])),
             Err(error) => return SchemaName::new(&written.value).map_err(|_| error),
         };
-        match choose("schema", written, &listed)? {
+        match choose_seen("schema", written, &listed, seen)? {
             Some(name) => Ok(SchemaName::new(name)?),
-            None => Err(super::no_such(
-                "schema",
-                &format!("{catalog}.{}", written.value),
-                nearest(&written.value, listed.iter().map(String::as_str)),
-            )
-            .at(place(written.span))),
+            None => Err(unknown(&listed)),
         }
     }
 
@@ -132,17 +145,20 @@ impl Names {
         catalog: &CatalogName,
         schema: &SchemaName,
         written: &Ident,
+        access: &Access,
     ) -> Result<String> {
+        let seen = seen_in(catalog, schema, access);
         let key = (catalog.clone(), schema.clone());
         if let Some(known) = self.tables.get(&key)
-            && let Some(name) = choose("table", written, &known)?
+            && let Some(name) = choose_seen("table", written, &known, &seen)?
         {
             self.ask_again_tables(catalog, schema);
             return Ok(name);
         }
         // What a member does not list may have been made a moment ago: resolving it says.
         let listed = self.list_tables(catalog, schema).await.unwrap_or_default();
-        Ok(choose("table", written, &listed)?.unwrap_or_else(|| written.value.clone()))
+        let chosen = choose_seen("table", written, &listed, &seen)?;
+        Ok(chosen.unwrap_or_else(|| written.value.clone()))
     }
 
     /// The table that a written name means; as written, if the member can't be asked, and none if it does not list it.
@@ -151,16 +167,18 @@ impl Names {
         catalog: &CatalogName,
         schema: &SchemaName,
         written: &Ident,
+        access: &Access,
     ) -> Result<Option<String>> {
+        let seen = seen_in(catalog, schema, access);
         let key = (catalog.clone(), schema.clone());
         if let Some(known) = self.tables.get(&key)
-            && let Some(name) = choose("table", written, &known)?
+            && let Some(name) = choose_seen("table", written, &known, &seen)?
         {
             self.ask_again_tables(catalog, schema);
             return Ok(Some(name));
         }
         match self.list_tables(catalog, schema).await {
-            Ok(listed) => choose("table", written, &listed),
+            Ok(listed) => choose_seen("table", written, &listed, &seen),
             Err(_) => Ok(Some(written.value.clone())),
         }
     }
@@ -171,10 +189,12 @@ impl Names {
         catalog: &CatalogName,
         schema: &SchemaName,
         written: &Ident,
+        access: &Access,
     ) -> Result<Option<String>> {
         // The list of tables was asked for just now, and views come with it.
         let views = self.namespace.views(catalog, schema).await;
-        choose("view", written, &views.unwrap_or_default())
+        let seen = seen_in(catalog, schema, access);
+        choose_seen("view", written, &views.unwrap_or_default(), seen)
     }
 
     /// The table of exactly such a name that the member lists, if it lists one.
@@ -186,14 +206,17 @@ impl Names {
         catalog: &CatalogName,
         schema: &SchemaName,
         written: &Ident,
+        access: &Access,
     ) -> Result<Option<String>> {
+        let seen = seen_in(catalog, schema, access);
         let known = self.tables.get(&(catalog.clone(), schema.clone()));
         if let Some(known) = known
-            && let Some(name) = choose("table", written, &known)?
+            && let Some(name) = choose_seen("table", written, &known, &seen)?
         {
             return Ok(Some(name));
         }
-        choose("table", written, &self.list_tables(catalog, schema).await?)
+        let listed = self.list_tables(catalog, schema).await?;
+        choose_seen("table", written, &listed, &seen)
     }
 
     async fn list_schemas(&self, catalog: &CatalogName) -> Result<Arc<[String]>> {
@@ -252,9 +275,41 @@ impl Names {
     }
 }
 
+/// Which tables of a schema the asker may see.
+fn seen_in<'a>(
+    catalog: &'a CatalogName,
+    schema: &'a SchemaName,
+    access: &'a Access,
+) -> impl Fn(&str) -> bool + 'a {
+    move |name| {
+        access.reads_everything()
+            || TableName::new(catalog.clone(), schema.clone(), name)
+                .is_ok_and(|table| access.sees_table(&table))
+    }
+}
+
+/// As [`choose`], among the names that are seen.
+fn choose_seen(
+    what: &str,
+    written: &Ident,
+    names: &[String],
+    seen: impl Fn(&str) -> bool,
+) -> Result<Option<String>> {
+    let fitting = names.iter().filter(|name| fits(written, name));
+    choose_from(what, written, fitting.filter(|name| seen(name)))
+}
+
 /// The one name that fits what is written; none if none does, and an error that lists them if several do.
 pub(super) fn choose(what: &str, written: &Ident, names: &[String]) -> Result<Option<String>> {
-    let fitting: Vec<&String> = names.iter().filter(|name| fits(written, name)).collect();
+    choose_from(what, written, names.iter())
+}
+
+fn choose_from<'a>(
+    what: &str,
+    written: &Ident,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<Option<String>> {
+    let fitting: Vec<&String> = names.filter(|name| fits(written, name)).collect();
     match fitting.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some((*one).clone())),

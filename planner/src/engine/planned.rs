@@ -1,5 +1,6 @@
 //! A planned query: its schema, what it will read, its rows, and what it really read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ use super::receipt::{Receipt, TableReceipt};
 use super::tables::{ResolvedSnapshots, Resolving};
 use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
+use crate::access::Access;
 use crate::placement::PlacementPolicy;
 use crate::scan::divided::{self, Division, DivisionLimits};
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
@@ -35,6 +37,7 @@ pub struct PlannedQuery {
     log: ReadLog,
     tables: Vec<Arc<TableSnapshot>>,
     views: Vec<Pin>,
+    access: Arc<Access>,
     sites: Arc<Sites>,
     now_unix_ns: Option<i64>,
     started: AtomicBool,
@@ -66,12 +69,18 @@ impl std::fmt::Debug for PlannedQuery {
 }
 
 impl PlannedQuery {
-    pub(super) fn of_rows(schema: SchemaRef, batches: Vec<RecordBatch>, sites: Arc<Sites>) -> Self {
+    pub(super) fn of_rows(
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        access: Arc<Access>,
+        sites: Arc<Sites>,
+    ) -> Self {
         Self::new(
             schema,
             Rows::Ready(batches),
             ReadLog::new(),
             Vec::new(),
+            access,
             sites,
         )
     }
@@ -81,6 +90,7 @@ impl PlannedQuery {
         rows: Rows,
         log: ReadLog,
         tables: Vec<Arc<TableSnapshot>>,
+        access: Arc<Access>,
         sites: Arc<Sites>,
     ) -> Self {
         Self {
@@ -89,6 +99,7 @@ impl PlannedQuery {
             log,
             tables,
             views: Vec::new(),
+            access,
             sites,
             now_unix_ns: None,
             started: AtomicBool::new(false),
@@ -103,6 +114,11 @@ impl PlannedQuery {
     /// What every batch has.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    /// What its asker might do when it was planned.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
     }
 
     /// The snapshots that it reads, sorted by table, and the versions of the views that it reads them through: planning
@@ -273,6 +289,9 @@ pub(super) struct Physical {
     pub(super) log: ReadLog,
     pub(super) tables: Vec<Arc<TableSnapshot>>,
     pub(super) views: Vec<Pin>,
+    pub(super) access: Arc<Access>,
+    /// Tables of which the asker sees only a part.
+    pub(super) limited: BTreeSet<String>,
 }
 
 impl Engine {
@@ -294,6 +313,7 @@ impl Engine {
             rows,
             physical.log,
             physical.tables,
+            physical.access,
             Arc::clone(&self.sites),
         )
         .through(physical.views);
@@ -331,8 +351,10 @@ impl Engine {
         telling: bool,
     ) -> Result<Physical> {
         let log = ReadLog::within(request.settings.max_egress_usd);
+        let access = self.access(request.asker);
         let how = Resolving {
             settings: request.settings,
+            access: &access,
             pins: request.pins,
             log: &log,
             resolved: &ResolvedSnapshots::default(),
@@ -364,6 +386,10 @@ impl Engine {
         let mut tables: Vec<Arc<TableSnapshot>> = distinct
             .iter()
             .flat_map(|table| table.snapshots())
+            .collect();
+        let limited = distinct
+            .iter()
+            .flat_map(|table| table.limited_names())
             .collect();
         tables.sort_by(|a, b| (&a.name, &a.as_of).cmp(&(&b.name, &b.as_of)));
         tables.dedup_by(|a, b| a.name == b.name && a.as_of == b.as_of);
@@ -411,6 +437,8 @@ impl Engine {
             log,
             tables,
             views,
+            access,
+            limited,
         })
     }
 }

@@ -36,7 +36,7 @@ impl Engine {
         let rows =
             match show {
                 Show::Catalogs(like) => self
-                    .catalogs()
+                    .catalogs(request.asker)
                     .into_iter()
                     .filter(|name| like.matches(name))
                     .map(|name| vec![name])
@@ -56,7 +56,8 @@ impl Engine {
                         name: table.clone(),
                         version: version.clone(),
                     };
-                    let table = self.named_table(&named, request.settings).await?;
+                    let access = self.access(request.asker);
+                    let table = self.named_table(&named, request.settings, &access).await?;
                     let mut rows = columns(&table.schema, like);
                     let unreadable = table.unreadable().into_iter();
                     rows.extend(unreadable.filter(|(name, _)| like.matches(name)).map(
@@ -66,7 +67,12 @@ impl Engine {
                 }
                 Show::ColumnsOf(query) => {
                     let described = self
-                        .describe_query(query, request.statement.parameters, request.settings)
+                        .describe_query(
+                            query,
+                            request.statement.parameters,
+                            request.settings,
+                            &self.access(request.asker),
+                        )
                         .await?;
                     columns(&described.schema, &Like::default())
                 }
@@ -87,8 +93,9 @@ impl Engine {
         like: &Like,
         request: &PlanRequest<'_>,
     ) -> Result<Vec<Vec<String>>> {
+        let access = self.access(request.asker);
         let catalog = within
-            .map(|written| self.names.catalog(written))
+            .map(|written| self.names.catalog(written, &access))
             .transpose()?;
         let entries = self.entries(request.asker).await;
         Ok(entries
@@ -112,8 +119,9 @@ impl Engine {
         request: &PlanRequest<'_>,
     ) -> Result<Vec<Vec<String>>> {
         let entries = self.entries(request.asker).await;
+        let access = self.access(request.asker);
         let default_catalog = self
-            .default_catalog(request.settings)
+            .default_catalog(request.settings, &access)
             .map(|name| name.to_string());
         let parts = within.map(super::target::idents).transpose()?;
         let wanted: Box<dyn Fn(&TableEntry) -> bool> = match parts.as_deref() {
@@ -140,7 +148,7 @@ impl Engine {
                     [] => {
                         let catalog = self
                             .names
-                            .catalog(one)
+                            .catalog(one, &access)
                             .map_err(|_| unknown_scope(one))?
                             .to_string();
                         Box::new(move |entry| entry.catalog == catalog)
@@ -154,7 +162,7 @@ impl Engine {
                 }
             }
             Some([catalog, levels @ ..]) => {
-                let catalog = self.names.catalog(catalog)?.to_string();
+                let catalog = self.names.catalog(catalog, &access)?.to_string();
                 let schema = joined(levels);
                 let there = entries
                     .schemas

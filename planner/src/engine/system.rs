@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use super::names_wanted::{NameColumns, NamesWanted};
-use crate::{Asker, PlannerError, Result};
+use crate::{Access, Asker, PlannerError, Result};
 
 /// The tables of `landfast.system`, which whoever runs the engine provides.
 #[async_trait]
@@ -24,13 +24,14 @@ pub trait SystemTables: Send + Sync {
         &self,
         table: &str,
         asker: &Asker,
+        access: &Access,
         wanted: &NamesWanted,
     ) -> Result<Vec<RecordBatch>>;
 
     /// Cancels a query by its id, and says whether it was this call that did. Whoever may not see the query is told that
     /// there is none.
-    async fn cancel(&self, query: &str, asker: &Asker) -> Result<bool> {
-        let _ = asker;
+    async fn cancel(&self, query: &str, asker: &Asker, access: &Access) -> Result<bool> {
+        let _ = (asker, access);
         Err(PlannerError::not_found(
             format!("there is no query {query:?}"),
             Vec::new(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use futures::{StreamExt, stream};
 use landfast_catalog::{CatalogName, MemberStatus, Namespace, Reading, SchemaName, TableName};
 use landfast_sites::{CanonicalUri, ReadLog};
@@ -16,6 +16,7 @@ use moka::future::Cache;
 
 use super::catalog_entries::{SYSTEM_CATALOG, TableEntry, TableKind};
 use super::{Engine, information_schema};
+use crate::access::{Access, TableAccess};
 use crate::types::arrow_schema;
 
 /// As many tables as these are looked up as a query would: whoever asks for one table wants it as it is now.
@@ -178,11 +179,12 @@ impl Drop for Refreshing {
 }
 
 impl Engine {
-    /// The columns of each of these tables, in their order; none of one whose columns can't be had now. Of few tables they
+    /// The granted columns of each of these tables, in their order; none of one whose columns can't be had now. Of few tables they
     /// are as old as sessions accept by default; of many, as they were last seen.
     pub(super) async fn columns_of(
         &self,
         tables: Vec<TableEntry>,
+        access: &Access,
         log: &ReadLog,
     ) -> Vec<(TableEntry, Option<SchemaRef>)> {
         let few = tables.len() <= FEW;
@@ -219,7 +221,11 @@ impl Engine {
             .filter(|(at, ..)| found[*at].1.is_none());
         old.extend(left.map(|(_, name, kind)| (name, kind)));
         self.columns.refresh(old);
-        found
+        let granted = |(entry, schema): (TableEntry, Option<SchemaRef>)| {
+            let schema = schema.map(|schema| granted(&entry, schema, access));
+            (entry, schema)
+        };
+        found.into_iter().map(granted).collect()
     }
 
     /// Looks up what is missing, so many at once and for so long, whatever hangs.
@@ -270,6 +276,27 @@ impl Engine {
         let own = self.system_table_schemas().into_iter();
         let mut named = own.filter(|(name, _)| *name == entry.table);
         named.next().map(|(_, schema): (_, Arc<Schema>)| schema)
+    }
+}
+
+/// The columns of a table that the asker may read. One that is null in some of their rows is nullable.
+fn granted(entry: &TableEntry, schema: SchemaRef, access: &Access) -> SchemaRef {
+    if access.reads_everything() || entry.kind == TableKind::System {
+        return schema;
+    }
+    match name_of(entry).map(|name| access.table(&name)) {
+        Some(TableAccess::Read(selection)) if selection.is_whole() => schema,
+        Some(TableAccess::Read(selection)) => {
+            let fields = schema.fields().iter();
+            let seen = fields.filter(|field| selection.has(field.name()));
+            let seen = seen.map(|field| {
+                let masked = !selection.mask(field.name()).is_empty();
+                let nullable = field.is_nullable() || masked;
+                Field::clone(field).with_nullable(nullable)
+            });
+            Arc::new(Schema::new(seen.collect::<Vec<_>>()))
+        }
+        _ => Arc::new(Schema::empty()),
     }
 }
 

@@ -10,16 +10,18 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
 use futures::FutureExt;
 use futures::future::try_join_all;
-use landfast_catalog::{AsOf, CatalogName, Pin, TableName, TableSnapshot};
+use landfast_catalog::{AsOf, CatalogError, CatalogName, Pin, TableName, TableSnapshot};
 use landfast_sites::ReadLog;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use super::limited::LimitedTable;
 use super::metadata_tables::MetadataTable;
 use super::names_wanted::{NamesWanted, TableOfTables};
 use super::target::Target;
 use super::views::{ViewQuery, Within};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
+use crate::access::Access;
 use crate::scan::{LakeTable, METADATA_COLUMNS, ScanContext, with_metadata_columns};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
@@ -55,6 +57,8 @@ pub(super) enum Source {
     Metadata(MetadataTable, Arc<TableSnapshot>),
     /// A query.
     View(Arc<ViewQuery>),
+    /// What the asker's grants give of a table or a view.
+    Limited(Arc<LimitedTable>),
     /// A table of `landfast.system`.
     System,
     /// A table of an `information_schema`; of one catalog, or of all for Landfast's own.
@@ -65,6 +69,8 @@ pub(super) enum Source {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolving<'a> {
     pub(super) settings: &'a SessionSettings,
+    /// What the asker may do.
+    pub(super) access: &'a Access,
     pub(super) pins: &'a [Pin],
     pub(super) log: &'a ReadLog,
     pub(super) resolved: &'a ResolvedSnapshots,
@@ -112,6 +118,7 @@ impl Engine {
         let resolved = firsts.iter().map(|at| async {
             let resolved = self.resolve_one(&targets[*at].0, how).await;
             resolved
+                .and_then(|table| self.limited(table, how))
                 .map(Arc::new)
                 .map_err(|error| error.at(written[*at].position()))
         });
@@ -146,7 +153,7 @@ impl Engine {
             let schema = self
                 .system_table_schemas()
                 .into_iter()
-                .find(|(table, _)| *table == name.table)
+                .find(|(table, _)| *table == name.table && how.access.reads_system_table(table))
                 .map(|(_, schema)| schema)
                 .ok_or_else(|| super::no_such("table", &name.to_string(), Vec::new()))?;
             return Ok(Resolved {
@@ -189,7 +196,8 @@ impl Engine {
                 pin.is_of_table() && pin.table == target.name && pin.as_of == target.as_of
             };
             if let Some(pin) = how.pins.iter().find(same) {
-                return Ok(self.namespace.resolve_pinned(pin, how.log).await?);
+                let resolved = self.namespace.resolve_pinned(pin, how.log).await;
+                return resolved.map_err(|error| self.seen_by(error, how.access));
             }
             if !how.pins.is_empty() {
                 return Err(PlannerError::of_kind(
@@ -205,7 +213,13 @@ impl Engine {
                 .namespace
                 .resolve_as_of(&target.name, as_of, reading, how.log)
                 .await;
-            resolved.map_err(|error| target.blame(error.into(), how.settings))
+            resolved.map_err(|error| match error {
+                // In the words that a name gets which the asker may not see.
+                CatalogError::NoSuchTable { .. } | CatalogError::NoSuchSchema { .. } => {
+                    self.no_such_table(&target.name, how.access)
+                }
+                other => target.blame(self.seen_by(other, how.access), how.settings),
+            })
         });
         Ok(Arc::clone(found.await?))
     }
@@ -240,6 +254,13 @@ impl Engine {
                 let made = try_join_all(made).await?;
                 self.view_provider(view, &made, state)
             }
+            Source::Limited(limited) => {
+                let inner = limited
+                    .inner()
+                    .ok_or_else(|| PlannerError::internal("a limited table is of no table"))?;
+                let inner = Box::pin(self.provider(inner, false, asker, context, state)).await?;
+                self.limited_provider(limited, &table.name, inner, state)
+            }
             Source::Metadata(of, snapshot) => {
                 of.provider(&self.namespace, snapshot, &context.log).await
             }
@@ -247,15 +268,15 @@ impl Engine {
                 let Some(system) = self.system_tables() else {
                     return Ok(Arc::new(EmptyTable::new(Arc::clone(&table.schema))));
                 };
-                let (name, system, asker) =
-                    (table.name.table.clone(), Arc::clone(system), asker.clone());
+                let (name, system) = (table.name.table.clone(), Arc::clone(system));
+                let (asker, access) = (asker.clone(), self.access(asker));
                 Ok(Arc::new(TableOfTables {
                     schema: Arc::clone(&table.schema),
                     names: system.names(&name),
                     rows: Arc::new(move |wanted: NamesWanted| {
                         let (name, system) = (name.clone(), Arc::clone(&system));
-                        let asker = asker.clone();
-                        async move { system.rows(&name, &asker, &wanted).await }.boxed()
+                        let (asker, access) = (asker.clone(), Arc::clone(&access));
+                        async move { system.rows(&name, &asker, &access, &wanted).await }.boxed()
                     }),
                 }))
             }
@@ -304,9 +325,12 @@ impl Resolved {
     pub(super) fn metadata_columns(&self) -> Vec<FieldRef> {
         match self.source {
             Source::Lake(_) => METADATA_COLUMNS.to_vec(),
-            Source::Metadata(..) | Source::View(_) | Source::System | Source::Information(_) => {
-                Vec::new()
-            }
+            // Which file a row came from is for those who may read all of the table.
+            Source::Limited(_)
+            | Source::Metadata(..)
+            | Source::View(_)
+            | Source::System
+            | Source::Information(_) => Vec::new(),
         }
     }
 
@@ -318,9 +342,11 @@ impl Resolved {
                 .iter()
                 .map(|column| (column.name.clone(), column.type_name.clone()))
                 .collect(),
-            Source::Metadata(..) | Source::View(_) | Source::System | Source::Information(_) => {
-                Vec::new()
-            }
+            Source::Limited(_)
+            | Source::Metadata(..)
+            | Source::View(_)
+            | Source::System
+            | Source::Information(_) => Vec::new(),
         }
     }
 
@@ -331,6 +357,10 @@ impl Resolved {
             Source::View(view) => {
                 let tables = view.bound().distinct().into_iter();
                 tables.flat_map(|table| table.snapshots()).collect()
+            }
+            Source::Limited(limited) => {
+                let inner = limited.inner().into_iter();
+                inner.flat_map(|table| table.snapshots()).collect()
             }
             Source::System | Source::Information(_) => Vec::new(),
         }

@@ -4,12 +4,12 @@
 //! session's settings, in this order. A real table whose name has a `@` or a `$` is found before anything is read into it.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
-use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
+use landfast_catalog::{AsOf, CatalogError, CatalogName, Pin, SchemaName, TableName};
 
 use super::metadata_tables::MetadataTable;
 use super::tables::{Resolving, SYSTEM_SCHEMA};
-use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
+use crate::access::Access;
 use crate::error::{Position, nearest};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{NamedTable, fits};
@@ -99,8 +99,14 @@ impl Engine {
         named: &NamedTable,
         how: Resolving<'_>,
     ) -> Result<(Target, String)> {
-        let written = self.written(&named.name, how.settings)?;
-        let (name, suffix) = match self.found(&written, how).await? {
+        let written = self.written(&named.name, how)?;
+        let found = self.found(&written, how).await?;
+        if let Found::Lake(name, _) | Found::View(name, _) = &found
+            && !how.access.sees_table(name)
+        {
+            return Err(self.no_such_table(name, how.access));
+        }
+        let (name, suffix) = match found {
             Found::Lake(name, suffix) => (name, suffix),
             Found::View(name, None) if named.version.is_none() => {
                 let called = name.table.clone();
@@ -176,18 +182,24 @@ impl Engine {
         name: &ObjectName,
         how: Resolving<'_>,
     ) -> Result<TableName> {
-        let written = self.written(name, how.settings)?;
-        match self.scope(&written, how.within).await? {
+        let written = self.written(name, how)?;
+        match self.scope(&written, how).await? {
             Scope::Own(name) => Ok(name),
             Scope::Schema(catalog, schema) => {
-                let table = self.names.table(&catalog, &schema, &written.table).await?;
-                Ok(TableName::new(catalog, schema, table)?)
+                let names = &self.names;
+                let table = names.table(&catalog, &schema, &written.table, how.access);
+                let name = TableName::new(catalog.clone(), schema.clone(), table.await?)?;
+                match how.access.sees_table(&name) {
+                    true => Ok(name),
+                    false => Err(self.no_such_table(&name, how.access)),
+                }
             }
         }
     }
 
-    fn written(&self, name: &ObjectName, settings: &SessionSettings) -> Result<Written> {
-        let (catalog, schema, table) = self.with_defaults(&idents(name)?, settings)?;
+    fn written(&self, name: &ObjectName, how: Resolving<'_>) -> Result<Written> {
+        let parts = idents(name)?;
+        let (catalog, schema, table) = self.with_defaults(&parts, how.settings, how.access)?;
         Ok(Written {
             catalog,
             schema,
@@ -206,44 +218,50 @@ impl Engine {
         {
             return Ok(Found::Lake(name, Some(suffix.clone())));
         }
-        let (catalog, schema) = match self.scope(written, how.within).await? {
+        let (catalog, schema) = match self.scope(written, how).await? {
             Scope::Own(name) => return Ok(Found::Own(name)),
             Scope::Schema(catalog, schema) => (catalog, schema),
         };
         let in_schema = |name: String| TableName::new(catalog.clone(), schema.clone(), name);
-        let (names, whole) = (&self.names, &written.table);
+        let (names, whole, access) = (&self.names, &written.table, how.access);
         let Some((table, suffix)) = split else {
-            if let Some(table) = names.table_known(&catalog, &schema, whole).await? {
+            let known = names.table_known(&catalog, &schema, whole, access);
+            if let Some(table) = known.await? {
                 return Ok(Found::Lake(in_schema(table)?, None));
             }
-            return Ok(match names.view(&catalog, &schema, whole).await? {
+            return Ok(match names.view(&catalog, &schema, whole, access).await? {
                 Some(view) => Found::View(in_schema(view)?, None),
                 // What a member does not list may have been made a moment ago: resolving it says.
                 None => Found::Lake(in_schema(whole.value.clone())?, None),
             });
         };
-        if let Some(table) = names.table_listed(&catalog, &schema, whole).await? {
+        let listed = names.table_listed(&catalog, &schema, whole, access);
+        if let Some(table) = listed.await? {
             return Ok(Found::Lake(in_schema(table)?, None));
         }
-        if let Some(view) = names.view(&catalog, &schema, whole).await? {
+        if let Some(view) = names.view(&catalog, &schema, whole, access).await? {
             return Ok(Found::View(in_schema(view)?, None));
         }
         let suffix = Some(suffix?);
-        if let Some(table) = names.table_known(&catalog, &schema, &table).await? {
+        let known = names.table_known(&catalog, &schema, &table, access);
+        if let Some(table) = known.await? {
             return Ok(Found::Lake(in_schema(table)?, suffix));
         }
-        Ok(match names.view(&catalog, &schema, &table).await? {
+        Ok(match names.view(&catalog, &schema, &table, access).await? {
             Some(view) => Found::View(in_schema(view)?, suffix),
             None => Found::Lake(in_schema(table.value.clone())?, suffix),
         })
     }
 
     /// Where a name's table is looked for; the table at once where it is one of Landfast's own.
-    async fn scope(&self, written: &Written, within: Within<'_>) -> Result<Scope> {
+    async fn scope(&self, written: &Written, how: Resolving<'_>) -> Result<Scope> {
         let (schema, table) = (&written.schema, &written.table);
-        let catalog = match self.names.catalog(&written.catalog) {
+        let catalog = match self.names.catalog(&written.catalog, how.access) {
             Ok(catalog) => catalog,
-            Err(error) => within.catalog_called(&written.catalog.value).ok_or(error)?,
+            Err(error) => {
+                let called = how.within.catalog_called(&written.catalog.value);
+                called.ok_or(error)?
+            }
         };
         if fits(schema, information_schema::NAME) {
             let schema = SchemaName::new(information_schema::NAME)?;
@@ -263,10 +281,11 @@ impl Engine {
                 .system_table_schemas()
                 .iter()
                 .map(|(name, _)| *name)
+                .filter(|name| how.access.reads_system_table(name))
                 .collect();
             return own(catalog, SchemaName::new(SYSTEM_SCHEMA)?, table, &tables);
         }
-        let schema = self.names.schema(&catalog, schema).await?;
+        let schema = self.names.schema(&catalog, schema, how.access).await?;
         Ok(Scope::Schema(catalog, schema))
     }
 
@@ -275,12 +294,13 @@ impl Engine {
         &self,
         parts: &[Ident],
         settings: &SessionSettings,
+        access: &Access,
     ) -> Result<(Ident, Ident, Ident)> {
         let exact = |name: &str| Ident::with_quote('"', name);
         match parts {
             [] => Err(PlannerError::invalid("a table's name is empty")),
             [table] => match (
-                self.default_catalog(settings),
+                self.default_catalog(settings, access),
                 self.default_schema(settings),
             ) {
                 (Some(catalog), Some(schema)) => Ok((
@@ -288,10 +308,10 @@ impl Engine {
                     exact(schema.as_str()),
                     table.clone(),
                 )),
-                _ => Err(self.unqualified(table)),
+                _ => Err(self.unqualified(table, access)),
             },
             [schema, table] => {
-                let catalog = match self.default_catalog(settings) {
+                let catalog = match self.default_catalog(settings, access) {
                     Some(catalog) => catalog.to_string(),
                     None if fits(schema, information_schema::NAME) => SYSTEM_CATALOG.to_string(),
                     None => {
@@ -324,12 +344,12 @@ impl Engine {
     }
 
     /// A bare table name where no schema is set: the error says where there are tables of that name.
-    fn unqualified(&self, table: &Ident) -> PlannerError {
+    fn unqualified(&self, table: &Ident, access: &Access) -> PlannerError {
         let listing = self.namespace.cached_listing();
         let same: Vec<String> = listing
             .entries
             .iter()
-            .filter(|entry| fits(table, &entry.table))
+            .filter(|entry| fits(table, &entry.table) && access.sees_table(entry))
             .take(3)
             .map(ToString::to_string)
             .collect();
@@ -341,6 +361,39 @@ impl Engine {
             same,
         )
         .at(place(table.span))
+    }
+}
+
+impl Engine {
+    /// The error for a table that is not there, or that its asker may not see: names that are near it in its schema, or
+    /// else of the same name elsewhere, of those that they may see.
+    pub(super) fn no_such_table(&self, name: &TableName, access: &Access) -> PlannerError {
+        let listing = self.namespace.cached_listing();
+        let seen = || {
+            let all = listing.entries.iter().chain(&listing.views);
+            all.filter(|entry| access.sees_table(entry))
+        };
+        let here = seen().filter(|at| at.catalog == name.catalog && at.schema == name.schema);
+        let mut near = nearest(&name.table, here.map(|entry| entry.table.as_str()));
+        if near.is_empty() {
+            let same = seen().filter(|entry| entry.table.eq_ignore_ascii_case(&name.table));
+            near = same.take(3).map(ToString::to_string).collect();
+        }
+        super::no_such("table", &name.to_string(), near)
+    }
+
+    /// An error of the catalog, which knows nothing of who asks, with names that they may see alone.
+    pub(super) fn seen_by(&self, error: CatalogError, access: &Access) -> PlannerError {
+        match error {
+            CatalogError::NoSuchTable { table, .. } => self.no_such_table(&table, access),
+            CatalogError::NoSuchSchema {
+                catalog, schema, ..
+            } => super::no_such("schema", &format!("{catalog}.{schema}"), Vec::new()),
+            CatalogError::NoSuchCatalog { name, .. } => {
+                super::no_such("catalog", &name, Vec::new())
+            }
+            other => other.into(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine over a SQLite catalog and a directory: tables without rows, and rows from `landfast.system`.
 
+mod access;
 mod commands;
 mod explains;
 mod history;

@@ -4,6 +4,9 @@
 //! in the place of the session's. It must give what the view's record says it gives: the columns take their recorded
 //! names, and types that differ by more than how values are kept are an error. The snapshots that it reads are the
 //! statement's, so that a table is read at one snapshot, whether by itself or through views.
+//!
+//! Whoever reads a view needs a grant on it and on all that it reads: a view gives nobody more than they have, since
+//! nobody knows who wrote it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +25,7 @@ use landfast_catalog::{
 use super::logical::Bound;
 use super::tables::{Resolved, Resolving, Source};
 use super::{Engine, session};
+use crate::access::Access;
 use crate::settings::WireTypes;
 use crate::sql::Statement;
 use crate::sql::foreign;
@@ -71,7 +75,7 @@ impl Engine {
         let view = self.version_of(name, how).await?;
         self.understood(&view, how)
             .await
-            .map_err(|error| cannot_run(name, &error))
+            .map_err(|error| cannot_run(name, &error, how.access))
     }
 
     /// The version of a view that the pins hold; without pins, the current one.
@@ -83,8 +87,9 @@ impl Engine {
         let readings = [how.settings.reading(), Reading::STRONG];
         // What is known here may be older than what was pinned elsewhere.
         for reading in readings {
-            let Some(view) = self.namespace.view(name, reading, how.log).await? else {
-                return Err(super::no_such("table", &name.to_string(), Vec::new()));
+            let view = self.namespace.view(name, reading, how.log).await;
+            let Some(view) = view.map_err(|error| self.seen_by(error, how.access))? else {
+                return Err(self.no_such_table(name, how.access));
             };
             if how.pins.is_empty() {
                 return Ok(view);
@@ -282,6 +287,9 @@ impl Resolved {
     pub(super) fn view_pins(&self) -> Vec<Pin> {
         match &self.source {
             Source::View(view) => view.pins(),
+            Source::Limited(limited) => limited
+                .inner()
+                .map_or_else(Vec::new, |behind| behind.view_pins()),
             _ => Vec::new(),
         }
     }
@@ -333,7 +341,18 @@ fn count_relations(query: &Query) -> usize {
 }
 
 /// An error within a view's query. Places in that query say nothing to who wrote the statement.
-fn cannot_run(view: &TableName, error: &PlannerError) -> PlannerError {
+fn cannot_run(view: &TableName, error: &PlannerError, access: &Access) -> PlannerError {
+    let about_names = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::InvalidArgument | ErrorKind::PermissionDenied
+    );
+    if about_names && !access.reads_everything() {
+        // What stands in a view is its writer's. Whether its names are unknown or not for this asker, is not said.
+        return PlannerError::denied(format!(
+            "the view {view} can't be read: it reads something that is not there, or not for {}",
+            access.principal()
+        ));
+    }
     let text = match error {
         PlannerError::InvalidArgument { text, .. }
         | PlannerError::Unsupported { text, .. }

@@ -14,6 +14,7 @@ mod defaults;
 mod deletes;
 mod distinct_counts;
 pub(crate) mod divided;
+mod fence;
 mod files;
 mod filters;
 mod footers;
@@ -49,6 +50,7 @@ pub use deletes::{
     DeleteCache, DeleteSource, KeyColumn, KeyDeletes, KeySetId, LakeDeletes, VectorBlob,
 };
 pub use divided::{Division, DivisionLimits};
+pub(crate) use fence::FencedTable;
 pub(crate) use filters::keep_sound_dynamic_filters;
 pub use footers::FooterCache;
 pub use metadata_columns::{
@@ -57,6 +59,7 @@ pub use metadata_columns::{
 pub use provider::LakeTable;
 pub(crate) use sorted::physical_rules;
 pub use source::{LakeFile, LakeParquetSource};
+pub(crate) use summary::scanned_table;
 pub use summary::{ScanSummary, SitePlacement, scan_summaries};
 
 /// What the scans of one query share.

@@ -10,6 +10,7 @@ use datafusion_datasource::source::DataSourceExec;
 use landfast_sites::SiteId;
 
 use super::deletes::PlannedReads;
+use super::fence::Fence;
 use super::source::LakeParquetSource;
 
 /// What one scan was planned to read, and from where.
@@ -128,7 +129,7 @@ impl Display for ScanSummary {
     }
 }
 
-/// The scans of a plan, in the order in which `EXPLAIN` shows them.
+/// The scans of a plan, in the order in which `EXPLAIN` shows them, those behind a fence among them.
 pub fn scan_summaries(plan: &Arc<dyn ExecutionPlan>) -> Vec<ScanSummary> {
     let mut found = Vec::new();
     collect(plan, &mut found);
@@ -139,9 +140,17 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<ScanSummary>) {
     if let Some((_, source)) = lake_scan(plan) {
         found.push(source.summary().clone());
     }
+    if let Some(fence) = plan.downcast_ref::<Fence>() {
+        collect(fence.behind(), found);
+    }
     for child in plan.children() {
         collect(child, found);
     }
+}
+
+/// The table that an operator reads itself, if it reads one.
+pub(crate) fn scanned_table(plan: &Arc<dyn ExecutionPlan>) -> Option<&str> {
+    lake_scan(plan).map(|(_, source)| source.summary().table.as_str())
 }
 
 /// The scan of a table of the lake that a plan is, if it is one.

@@ -53,6 +53,13 @@ pub(super) async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Resul
         name: args.config.display().to_string(),
         outcome: Ok(summary(&config)),
     }];
+    if let Some(file) = &config.policy {
+        lines.push(Line {
+            what: "policy",
+            name: file.path.display().to_string(),
+            outcome: Ok(format!("{} grants", file.policy.len())),
+        });
+    }
     if let Some(line) = certificate(&config) {
         lines.push(line);
     }

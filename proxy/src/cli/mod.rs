@@ -4,6 +4,7 @@ mod check;
 mod connection;
 mod lake;
 mod password;
+mod policy;
 mod prompt;
 mod render;
 mod serve;
@@ -45,6 +46,8 @@ enum Command {
     Site(SiteArgs),
     /// Work with users of the configuration file
     User(UserArgs),
+    /// See what a policy file gives to whom
+    Policy(PolicyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +60,12 @@ struct TableArgs {
 struct SiteArgs {
     #[command(subcommand)]
     command: lake::SiteCommand,
+}
+
+#[derive(Debug, Args)]
+struct PolicyArgs {
+    #[command(subcommand)]
+    command: policy::PolicyCommand,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +128,7 @@ async fn run(command: Command) -> Result<(), ProxyError> {
         Command::User(UserArgs {
             command: UserCommand::Hash,
         }) => password::hash(&mut out),
+        Command::Policy(args) => policy::run(&args.command, &mut out),
     }
 }
 

@@ -8,6 +8,7 @@ mod audit;
 mod catalogs;
 mod error;
 mod oidc;
+mod policy;
 mod position;
 mod raw;
 mod raw_access;
@@ -30,6 +31,8 @@ use secrecy::SecretString;
 
 pub use access::AccessSource;
 pub use error::ConfigError;
+pub use policy::{PolicyFile, load_policy, parse_policy};
+pub(crate) use policy::{digest as policy_digest, policy_of, read as read_policy};
 pub use service::{
     CacheSizes, ClientAuth, ClientCertificates, Limits, LogConfig, LogFormat, TlsFiles,
 };
@@ -79,6 +82,8 @@ pub struct Config {
     pub oidc: Vec<OidcSpec>,
     /// The audit log, if there is one.
     pub audit: Option<AuditSpec>,
+    /// Who may do what; without it, each role has its built-in grants.
+    pub policy: Option<PolicyFile>,
     /// The sites, the links between them, and the one this proxy stands at.
     pub sites: SitesSpec,
     /// The catalogs of the namespace.
@@ -143,15 +148,23 @@ fn parse_named(
         raw.proxy.insecure = true;
         raw.proxy.tls = None;
     }
-    typed(&raw, base).map_err(|problem| {
-        let (line, key) = position::describe(text, &problem.path);
-        ConfigError::Invalid {
-            file: file.map(PathBuf::from),
-            line,
-            key: Some(key),
-            what: problem.what,
-        }
-    })
+    let mut config = typed(&raw, base).map_err(|problem| invalid(text, file, problem))?;
+    let policy = raw.authorization.policy_file.as_ref();
+    config.policy = policy
+        .map(|file| load_policy(&base.join(file)))
+        .transpose()?;
+    Ok(config)
+}
+
+/// A problem with its place in the file.
+fn invalid(text: &str, file: Option<&Path>, problem: Problem) -> ConfigError {
+    let (line, key) = position::describe(text, &problem.path);
+    ConfigError::Invalid {
+        file: file.map(PathBuf::from),
+        line,
+        key: Some(key),
+        what: problem.what,
+    }
 }
 
 fn parse_raw(text: &str, file: Option<&Path>) -> Result<RawConfig, ConfigError> {
@@ -225,6 +238,7 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
         reload_every: proxy.reload_every,
         oidc,
         audit: audit::audit(raw.audit.as_ref(), &root.key("audit"), base)?,
+        policy: None,
         sites,
         members,
     })

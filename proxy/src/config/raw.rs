@@ -25,6 +25,8 @@ pub(crate) struct RawConfig {
     #[serde(default)]
     pub(crate) log: RawLog,
     #[serde(default)]
+    pub(crate) authorization: RawAuthorization,
+    #[serde(default)]
     pub(crate) user: Vec<RawUser>,
     #[serde(default)]
     pub(crate) token: Vec<RawToken>,
@@ -242,6 +244,13 @@ impl Default for RawLog {
 pub(crate) enum RawLogFormat {
     Text,
     Json,
+}
+
+/// `[authorization]`: who may do what.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAuthorization {
+    pub(crate) policy_file: Option<PathBuf>,
 }
 
 /// `[[user]]`: a name, an argon2 hash, a role and groups.

@@ -141,8 +141,8 @@ impl Reception {
             overrides: Overrides::default(),
             audit: self.audit.clone(),
         };
-        caller.overrides =
-            Overrides::read(headers, &self.engine).map_err(|fault| caller.refuse(&fault, None))?;
+        caller.overrides = Overrides::read(headers, &self.engine, &caller.asker())
+            .map_err(|fault| caller.refuse(&fault, None))?;
         Ok(caller)
     }
 
@@ -186,7 +186,13 @@ impl Reception {
     ) -> Result<Welcome, Status> {
         let arrival = arrival(connection);
         let known = self.recognise(headers, &arrival).await?;
-        Overrides::read(headers, &self.engine).map_err(|fault| fault.status(None))?;
+        let asker = Asker {
+            principal: known.principal.name.to_string(),
+            groups: known.principal.groups.clone(),
+            role: known.principal.role,
+            session: None,
+        };
+        Overrides::read(headers, &self.engine, &asker).map_err(|fault| fault.status(None))?;
         let welcome = match credentials(headers) {
             Ok(Some(Credentials::Bearer(token))) => {
                 let set_cookie = match known.session {

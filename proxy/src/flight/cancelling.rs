@@ -2,7 +2,6 @@
 //! ends a session.
 
 use arrow_flight::{CancelStatus, FlightEndpoint, FlightInfo, Ticket};
-use landfast_planner::Role;
 
 use super::Core;
 use super::caller::Caller;
@@ -15,24 +14,24 @@ use crate::session::SessionRef;
 
 impl Core {
     /// Cancels the execution that a FlightInfo of ours was handed out for, whoever reads it here. Only who asked for it,
-    /// and operators, may.
+    /// and those whom it is granted to, may.
     pub(super) async fn cancel_info(
         &self,
         caller: Caller,
         info: &FlightInfo,
     ) -> Answer<CancelStatus> {
+        let access = self.engine.access(&caller.asker());
+        let by = Canceller {
+            principal: &caller.principal.name,
+            access: &access,
+        };
         let found = self.execution_of(info).and_then(|(id, principal)| {
-            let own = *caller.principal.name == *principal;
-            if !own && caller.principal.role < Role::Operator {
+            if !by.may(&principal) {
                 return Err(TicketError::OtherPrincipal.into());
             }
             id.parse::<QueryId>().map_err(|_| Fault::NoSuchQuery)
         });
         let id = found.map_err(|fault| caller.refuse(&fault, None))?;
-        let by = Canceller {
-            principal: &caller.principal.name,
-            anybodys: caller.principal.role >= Role::Operator,
-        };
         let status = match self.queries.cancel(id, by).await {
             Cancelling::Cancelled | Cancelling::Before => CancelStatus::Cancelled,
             Cancelling::UnderWay => CancelStatus::Cancelling,

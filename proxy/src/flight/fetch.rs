@@ -50,6 +50,10 @@ impl Core {
                         && planned.run.is_open()
                         && planned.division == replan.share.map(|share| share.division)
                 };
+                // A plan made under grants that are no longer what they were is of no use: planning again authorises
+                // again.
+                let asker = caller.asker();
+                let allowed = |planned: &Planned| self.engine.still_allows(&planned.plan, &asker);
                 let kept = match replan.share {
                     // A plan runs once; a share of one as often as it is asked for.
                     None => self.planned.take(&claims.query_id, fits),
@@ -57,7 +61,7 @@ impl Core {
                         .planned
                         .look(&claims.query_id, |kept| fits(kept).then(|| kept.clone())),
                 };
-                match kept {
+                match kept.filter(allowed) {
                     Some(planned) => {
                         let reading = planned.run.read(replan.share.map_or(0, |s| s.number));
                         let rows = (planned.plan, planned.parameters);

@@ -2,7 +2,7 @@
 //! sends them with every request needs no session at all. JDBC sends properties of its URL that it doesn't know as
 //! headers, and ADBC those that its options name.
 
-use landfast_planner::{Engine, PlannerError, SessionSettings, SettingValue};
+use landfast_planner::{Asker, Engine, PlannerError, SessionSettings, SettingValue};
 use tonic::metadata::{KeyRef, MetadataMap};
 
 use super::fault::Fault;
@@ -21,7 +21,11 @@ impl Overrides {
     ///
     /// # Errors
     /// The first that is no setting, or has a value that it can't have, by its name.
-    pub(super) fn read(headers: &MetadataMap, engine: &Engine) -> Result<Self, Fault> {
+    pub(super) fn read(
+        headers: &MetadataMap,
+        engine: &Engine,
+        asker: &Asker,
+    ) -> Result<Self, Fault> {
         let mut found: Vec<(&'static str, String)> = Vec::new();
         for name in headers.keys() {
             let KeyRef::Ascii(name) = name else { continue };
@@ -41,7 +45,12 @@ impl Overrides {
                 .ok_or_else(|| wrong("its value is no text".into()))?;
             let mut settings = engine.defaults().clone();
             engine
-                .set_option(&mut settings, name, &SettingValue::Text(value.to_owned()))
+                .set_option(
+                    &mut settings,
+                    name,
+                    &SettingValue::Text(value.to_owned()),
+                    asker,
+                )
                 .map_err(|error| wrong(error.to_string()))?;
             let key = SessionSettings::canonical_key(name)?;
             if values.next().is_some() || found.iter().any(|(other, _)| *other == key) {

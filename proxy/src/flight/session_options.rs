@@ -26,13 +26,14 @@ impl Core {
         let before = sessions.settings(&caller.session);
         let mut after = before.clone();
         let mut result = SetSessionOptionsResult::default();
+        let asker = caller.asker();
         let mut options: Vec<_> = request.session_options.into_iter().collect();
         options.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (name, value) in options {
             let settings = after.clone();
             let set = self
                 .engine
-                .set_option(&mut after, &name, &setting_value(value));
+                .set_option(&mut after, &name, &setting_value(value), &asker);
             let fault = match set {
                 Ok(()) => {
                     // What a header of every request says, no option can change.

@@ -1,7 +1,9 @@
-//! Cancelling queries by their names: by those who asked them, and by operators.
+//! Cancelling queries by their names: by those who asked them, and by whom that is granted to.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use landfast_planner::Access;
 
 use super::{Open, QueryError, QueryId, QueryKind, QueryRegistry, QueryState};
 
@@ -16,8 +18,15 @@ const CALLED_OFF_MAX: usize = 10_000;
 pub struct Canceller<'a> {
     /// Their name.
     pub principal: &'a str,
-    /// Whether they may cancel what others asked.
-    pub anybodys: bool,
+    /// What they may do: cancelling one's own queries is everybody's, those of others is granted.
+    pub access: &'a Access,
+}
+
+impl Canceller<'_> {
+    /// Whether they may cancel what this principal asked.
+    pub fn may(&self, principal: &str) -> bool {
+        principal == self.principal || self.access.cancels_queries_of(principal)
+    }
 }
 
 /// What became of a query that was to be cancelled.
@@ -46,7 +55,7 @@ impl QueryRegistry {
             };
             book.open.iter().filter_map(of).collect()
         };
-        let theirs = |open: &Open| by.anybodys || *open.record.lock().principal == *by.principal;
+        let theirs = |open: &Open| by.may(&open.record.lock().principal);
         let found: Vec<_> = found.into_iter().filter(|(_, open)| theirs(open)).collect();
         if found.is_empty() {
             return self.ended_before(id, by);
@@ -100,7 +109,7 @@ impl QueryRegistry {
 
     fn ended_before(&self, id: QueryId, by: Canceller<'_>) -> Cancelling {
         let record = self.find(id);
-        match record.filter(|record| by.anybodys || *record.principal == *by.principal) {
+        match record.filter(|record| by.may(&record.principal)) {
             None => Cancelling::Unknown,
             Some(record) if record.cancelled_by.is_some() => Cancelling::Before,
             // Its rows may be fetched again, and no longer shall be.

@@ -49,6 +49,9 @@ impl Parts {
         let sites = Sites::new(config.sites.clone())?;
         let namespace = namespace(config, &sites)?;
         let engine = Engine::new(engine_spec(config, &sites, &namespace))?;
+        if let Some(file) = &config.policy {
+            engine.set_policy(file.policy.clone());
+        }
 
         let limits = limits(config);
         let admission = Admission::new(&limits);

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::{StreamExt, stream};
 use landfast_catalog::{CatalogError, Namespace, Reading, SnapshotFiles, TableName, TableSnapshot};
+use landfast_planner::Access;
 use landfast_sites::{HealthState, Holding, ReadLog, SiteId, SiteReads, Sites};
 
 use super::columns::{
@@ -112,8 +113,9 @@ pub(super) fn catalogs_schema() -> SchemaRef {
     ]))
 }
 
-pub(super) fn catalogs(namespace: &Namespace) -> Result<RecordBatch, ArrowError> {
-    let members = namespace.member_states();
+pub(super) fn catalogs(namespace: &Namespace, access: &Access) -> Result<RecordBatch, ArrowError> {
+    let mut members = namespace.member_states();
+    members.retain(|member| access.sees_catalog(&member.name));
     let columns = vec![
         texts(members.iter().map(|member| member.name.as_str())),
         texts(members.iter().map(|member| member.kind)),
@@ -152,6 +154,8 @@ pub(super) fn tables_schema() -> SchemaRef {
 /// What is known of one table.
 struct Row {
     name: TableName,
+    /// Whether the asker may read no more than a part of it: then nothing is told of what is stored.
+    limited: bool,
     table: Option<Arc<TableSnapshot>>,
     files: Option<FilesSum>,
     coverage: Vec<Coverage>,
@@ -177,9 +181,16 @@ struct Coverage {
 pub(super) async fn tables(
     namespace: &Arc<Namespace>,
     mut names: Vec<TableName>,
+    access: &Access,
 ) -> Result<RecordBatch, ArrowError> {
     let beyond = names.split_off(names.len().min(TABLES_MAX));
-    let looks: Vec<_> = names.into_iter().map(|name| row(namespace, name)).collect();
+    let looks: Vec<_> = names
+        .into_iter()
+        .map(|name| {
+            let whole = access.reads_whole(&name);
+            row(namespace, name, whole)
+        })
+        .collect();
     let mut rows: Vec<Row> = stream::iter(looks).buffered(TABLES_AT_ONCE).collect().await;
     rows.extend(beyond.into_iter().map(Row::of));
     let coverage: Vec<&Coverage> = rows.iter().flat_map(|row| &row.coverage).collect();
@@ -194,6 +205,7 @@ pub(super) async fn tables(
         texts(rows.iter().map(|row| row.name.schema.as_str())),
         texts(rows.iter().map(|row| row.name.table.as_str())),
         texts(rows.iter().map(|row| match &row.reason {
+            _ if row.limited => "limited",
             _ if !row.looked_at => "unknown",
             None => "ok",
             Some(_) => "broken",
@@ -234,6 +246,7 @@ impl Row {
     fn of(name: TableName) -> Self {
         Self {
             name,
+            limited: false,
             table: None,
             files: None,
             coverage: Vec::new(),
@@ -243,12 +256,16 @@ impl Row {
     }
 }
 
-async fn row(namespace: &Arc<Namespace>, name: TableName) -> Row {
+async fn row(namespace: &Arc<Namespace>, name: TableName, whole: bool) -> Row {
     let mut row = Row {
         looked_at: true,
+        limited: !whole,
         reason: None,
         ..Row::of(name)
     };
+    if !whole {
+        return row;
+    }
     let name = row.name.clone();
     match tokio::time::timeout(TABLE_TIMEOUT, look_at(namespace, &name, &mut row)).await {
         Ok(Ok(())) => {}

@@ -1,6 +1,7 @@
 //! The tables that Landfast tells about itself in: `landfast.system.*`.
 //!
-//! Each is a snapshot of the moment it is asked. A user sees their own queries; an operator sees everybody's.
+//! Each is a snapshot of the moment it is asked. A user sees their own queries, and those of others where that is granted;
+//! tables and catalogs as far as grants give them, and what is stored of a table where all of it may be read.
 
 mod columns;
 mod details;
@@ -14,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use landfast_catalog::{Namespace, TableName};
 use landfast_planner::{
-    Asker, ErrorKind, NameColumns, NamesWanted, PlannerError, Role, SystemTables,
+    Access, Asker, ErrorKind, NameColumns, NamesWanted, PlannerError, SystemTables,
 };
 use landfast_sites::Sites;
 
@@ -57,9 +58,14 @@ impl SystemCatalog {
 }
 
 impl SystemCatalog {
-    /// The tables that a query wants to hear of, sorted.
-    async fn wanted(&self, wanted: &NamesWanted) -> Result<Vec<TableName>, PlannerError> {
+    /// The tables that a query wants to hear of and that its asker may, sorted.
+    async fn wanted(
+        &self,
+        wanted: &NamesWanted,
+        granted: impl Fn(&TableName) -> bool,
+    ) -> Result<Vec<TableName>, PlannerError> {
         let mut names = self.namespace.listing().await.entries;
+        names.retain(granted);
         names.sort();
         wanted.of(names, |name| {
             [
@@ -85,16 +91,23 @@ impl SystemTables for SystemCatalog {
         &self,
         table: &str,
         asker: &Asker,
+        access: &Access,
         wanted: &NamesWanted,
     ) -> Result<Vec<RecordBatch>, PlannerError> {
         let batch = match table {
-            "catalogs" => lake::catalogs(&self.namespace),
+            "catalogs" => lake::catalogs(&self.namespace, access),
             "last_query" => queries::last_query(&self.queries, asker),
-            "queries" => queries::queries(&self.queries, asker),
-            "query_reads" => queries::reads(&self.queries, asker),
+            "queries" => queries::queries(&self.queries, access),
+            "query_reads" => queries::reads(&self.queries, access),
             "sites" => lake::sites(&self.sites),
-            "table_details" => details::details(&self.namespace, self.wanted(wanted).await?).await,
-            "tables" => lake::tables(&self.namespace, self.wanted(wanted).await?).await,
+            "table_details" => {
+                let names = self.wanted(wanted, |name| access.reads_whole(name)).await?;
+                details::details(&self.namespace, names).await
+            }
+            "tables" => {
+                let names = self.wanted(wanted, |name| access.sees_table(name)).await?;
+                lake::tables(&self.namespace, names, access).await
+            }
             other => {
                 return Err(PlannerError::not_found(
                     format!("no table landfast.system.{other}"),
@@ -105,10 +118,15 @@ impl SystemTables for SystemCatalog {
         Ok(vec![batch.map_err(PlannerError::from)?])
     }
 
-    async fn cancel(&self, query: &str, asker: &Asker) -> Result<bool, PlannerError> {
+    async fn cancel(
+        &self,
+        query: &str,
+        asker: &Asker,
+        access: &Access,
+    ) -> Result<bool, PlannerError> {
         let by = Canceller {
             principal: &asker.principal,
-            anybodys: asker.role >= Role::Operator,
+            access,
         };
         let found = match query.parse::<QueryId>() {
             Ok(id) => self.queries.cancel(id, by).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use landfast_planner::{Asker, Role};
+use landfast_planner::{Access, Asker};
 use landfast_sites::{ReadClass, SiteReads, Sites};
 
 use super::columns::{
@@ -70,13 +70,15 @@ pub(super) fn reads_schema() -> SchemaRef {
 }
 
 /// The queries that the asker may see.
-fn visible(registry: &QueryRegistry, asker: &Asker) -> Vec<QueryRecord> {
-    let all = asker.role >= Role::Operator;
-    registry.list(|record| all || *record.principal == *asker.principal)
+fn visible(registry: &QueryRegistry, access: &Access) -> Vec<QueryRecord> {
+    registry.list(|record| access.sees_queries_of(&record.principal))
 }
 
-pub(super) fn queries(registry: &QueryRegistry, asker: &Asker) -> Result<RecordBatch, ArrowError> {
-    batch(&visible(registry, asker), registry.sites())
+pub(super) fn queries(
+    registry: &QueryRegistry,
+    access: &Access,
+) -> Result<RecordBatch, ArrowError> {
+    batch(&visible(registry, access), registry.sites())
 }
 
 /// The query before this one in the asker's session; nothing where there is no session.
@@ -155,8 +157,8 @@ fn batch(records: &[QueryRecord], sites: &Sites) -> Result<RecordBatch, ArrowErr
     RecordBatch::try_new(queries_schema(), columns)
 }
 
-pub(super) fn reads(registry: &QueryRegistry, asker: &Asker) -> Result<RecordBatch, ArrowError> {
-    let records = visible(registry, asker);
+pub(super) fn reads(registry: &QueryRegistry, access: &Access) -> Result<RecordBatch, ArrowError> {
+    let records = visible(registry, access);
     let rows: Vec<(String, SiteReads)> = records
         .iter()
         .flat_map(|record| {

@@ -14,6 +14,7 @@ use arrow_flight::sql::{
 };
 use futures::{StreamExt, stream};
 use landfast_catalog::{Reading, TableName, TableSnapshot};
+use landfast_planner::access::TableAccess;
 use landfast_planner::{Asker, TableEntry, TableKind};
 use landfast_sites::ReadLog;
 
@@ -51,12 +52,14 @@ pub(super) async fn result(
 
 async fn batch(core: &Core, caller: &Caller, command: Command) -> Result<RecordBatch, Fault> {
     match command {
-        Command::CommandGetCatalogs(_) => catalogs(core),
+        Command::CommandGetCatalogs(_) => catalogs(core, &caller.asker()),
         Command::CommandGetDbSchemas(command) => schemas(core, &caller.asker(), command).await,
         Command::CommandGetTableTypes(_) => table_types(),
         Command::CommandGetSqlInfo(command) => core.info.batch(command.info),
         Command::CommandGetXdbcTypeInfo(command) => type_info(command.data_type),
-        Command::CommandGetPrimaryKeys(command) => primary_keys(core, command).await,
+        Command::CommandGetPrimaryKeys(command) => {
+            primary_keys(core, &caller.asker(), command).await
+        }
         Command::CommandGetExportedKeys(_)
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => Ok(RecordBatch::new_empty(FOREIGN_KEYS.clone())),
@@ -64,9 +67,9 @@ async fn batch(core: &Core, caller: &Caller, command: Command) -> Result<RecordB
     }
 }
 
-fn catalogs(core: &Core) -> Result<RecordBatch, Fault> {
+fn catalogs(core: &Core, asker: &Asker) -> Result<RecordBatch, Fault> {
     let mut builder = CommandGetCatalogs {}.into_builder();
-    for catalog in core.engine.catalogs() {
+    for catalog in core.engine.catalogs(asker) {
         builder.append(catalog);
     }
     builder.build().map_err(Fault::internal)
@@ -157,14 +160,21 @@ async fn tables(
     Ok(opening.chain(parts).boxed())
 }
 
-/// The identifier fields of the tables of this name. Without a catalog or a schema the name may be that of several.
-async fn primary_keys(core: &Core, command: CommandGetPrimaryKeys) -> Result<RecordBatch, Fault> {
+/// The identifier fields of the tables of this name. Without a catalog or a schema the name may be that of several. A key
+/// is told where all of its columns are granted.
+async fn primary_keys(
+    core: &Core,
+    asker: &Asker,
+    command: CommandGetPrimaryKeys,
+) -> Result<RecordBatch, Fault> {
+    let access = core.engine.access(asker);
     let members = core.engine.namespace().listing().await;
     let mut named: Vec<&TableName> = members
         .entries
         .iter()
         .filter(|name| {
             name.table == command.table
+                && access.sees_table(name)
                 && command
                     .catalog
                     .as_deref()
@@ -184,7 +194,12 @@ async fn primary_keys(core: &Core, command: CommandGetPrimaryKeys) -> Result<Rec
         .buffered(LOOKED_UP_AT_ONCE)
         .collect()
         .await;
-    keys::primary_keys(&found.into_iter().flatten().collect::<Vec<_>>())
+    let granted = |(name, columns): &(TableName, Vec<(String, i32)>)| match access.table(name) {
+        TableAccess::Read(selection) => columns.iter().all(|(column, _)| selection.has(column)),
+        TableAccess::Named | TableAccess::Hidden => false,
+    };
+    let found = found.into_iter().flatten().filter(granted);
+    keys::primary_keys(&found.collect::<Vec<_>>())
 }
 
 async fn identifiers(core: &Core, name: TableName) -> Option<(TableName, Vec<(String, i32)>)> {

@@ -1,5 +1,6 @@
 //! The service over a real channel, on an engine with a SQLite catalog and a directory as its site.
 
+mod access;
 mod cancelling;
 mod commands;
 mod handshake;
