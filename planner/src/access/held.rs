@@ -193,9 +193,14 @@ impl Access {
         principal == self.principal || self.grants.iter().any(|grant| grant.see_queries)
     }
 
+    /// Whether everybody's queries may be cancelled.
+    pub fn cancels_all_queries(&self) -> bool {
+        self.grants.iter().any(|grant| grant.cancel_queries)
+    }
+
     /// Whether the queries of this principal may be cancelled.
     pub fn cancels_queries_of(&self, principal: &str) -> bool {
-        principal == self.principal || self.grants.iter().any(|grant| grant.cancel_queries)
+        principal == self.principal || self.cancels_all_queries()
     }
 
     fn grants_on<'a>(&'a self, name: &'a TableName) -> impl Iterator<Item = &'a Grant> {
@@ -286,7 +291,8 @@ mod tests {
         assert!(!reader.may(Action::DropTable, &table) && engineer.may(Action::DropTable, &table));
         assert!(engineer.may_call("register_table") && !engineer.sees_queries_of("bob"));
         assert!(operator.sees_queries_of("bob") && operator.cancels_queries_of("bob"));
-        assert!(operator.may_call("register_table"));
+        assert!(operator.may_call("register_table") && operator.cancels_all_queries());
+        assert!(!engineer.cancels_all_queries());
     }
 
     #[test]
