@@ -228,10 +228,11 @@ impl At<'_> {
             {
                 self.both(&binary.left, &binary.right, of);
             }
-            Expr::ScalarFunction(call) if ALIKE.contains(&call.func.name()) => {
-                if call.args.iter().all(|arg| self.known(arg).is_none()) {
-                    call.args.iter().for_each(|arg| self.expect(arg, of));
-                }
+            Expr::ScalarFunction(call)
+                if ALIKE.contains(&call.func.name())
+                    && call.args.iter().all(|arg| self.known(arg).is_none()) =>
+            {
+                call.args.iter().for_each(|arg| self.expect(arg, of));
             }
             _ => {}
         }

@@ -25,6 +25,7 @@ use super::tables::{Named, Resolved, Resolving, Source};
 use super::{Engine, session};
 use crate::access::{Access, RowFilter, Selection, TableAccess};
 use crate::scan::FencedTable;
+use crate::settings::WireTypes;
 use crate::sql::Statement;
 use crate::sql::bind::NamedTable;
 use crate::sql::statement::QueryKind;
@@ -114,7 +115,7 @@ impl Engine {
             bound: Bound::of_one(query, named)?,
             rows,
         };
-        let state = session::for_query(&self.template, how.settings);
+        let state = session::for_query(&self.template, how.settings, None);
         let plan = self.limited_plan(&limited, limited.bound.empties(), &state)?;
         check_filters(&plan, &moved)?;
         Ok(Resolved {
@@ -130,7 +131,13 @@ impl Engine {
         providers: Vec<Arc<dyn TableProvider>>,
         state: &SessionState,
     ) -> Result<LogicalPlan> {
-        let logical = self.logical(state.clone(), &limited.bound, providers, 0)?;
+        let logical = self.logical(
+            state.clone(),
+            &limited.bound,
+            providers,
+            0,
+            WireTypes::Compatible,
+        )?;
         Ok(logical.state.analyzer().execute_and_check(
             logical.plan,
             logical.state.config_options(),

@@ -207,7 +207,7 @@ fn a_site_that_is_asked_for_comes_first_unless_it_is_known_to_lack_the_file() {
     assert_eq!(of(Holding::Unknown, false), ["far", "near", "origin"]);
     assert_eq!(of(Holding::Absent, true), ["near", "far", "origin"]);
     assert_eq!(
-        route(&[near.clone()], 1, policy()),
+        route(std::slice::from_ref(&near), 1, policy()),
         ["near", "origin"],
         "it has no rule for the file"
     );

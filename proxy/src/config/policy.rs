@@ -136,7 +136,7 @@ fn typed_grant(raw: &RawGrant, at: &KeyPath) -> Result<Grant, Problem> {
             "gives nothing: write `on` (tables), `system_tables`, `procedures` or `queries`",
         ));
     }
-    let on = each(&raw.on, &at.key("on"), |text| NamePattern::parse(text))?;
+    let on = each(&raw.on, &at.key("on"), NamePattern::parse)?;
     let actions = actions(raw, &on, at)?;
     let rows = raw.rows.as_deref().map(|text| {
         RowFilter::parse(text).map_err(|what| at.key("rows").problem(format!("{text:?} {what}")))
@@ -148,7 +148,7 @@ fn typed_grant(raw: &RawGrant, at: &KeyPath) -> Result<Grant, Problem> {
         )),
     })?;
     Ok(Grant {
-        to: each(&raw.to, &at.key("to"), |text| Grantee::parse(text))?,
+        to: each(&raw.to, &at.key("to"), Grantee::parse)?,
         on,
         actions,
         columns: columns(raw, at)?,

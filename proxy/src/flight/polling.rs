@@ -144,11 +144,9 @@ impl Core {
         let (tell, outcome) = watch::channel(None);
         let task = tokio::spawn({
             let core = self.clone();
-            let mut caller = Caller {
-                // The client's own deadline is the poll's, not the statement's.
-                timeout: None,
-                ..caller.clone()
-            };
+            let mut caller = caller.clone();
+            // The client's own deadline is the poll's, not the statement's.
+            caller.timeout = None;
             async move {
                 let answer = core
                     .flight_info_of(&mut caller, asking, descriptor, query)

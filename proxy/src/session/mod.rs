@@ -304,9 +304,7 @@ impl Sessions {
         let digest = <[u8; 32]>::from(Sha256::digest(token.as_bytes()));
         let (id, method) = table.by_token.get(&digest)?;
         let session = table.by_id.get(id)?;
-        session
-            .closed
-            .then(|| (session.principal.clone(), *method))
+        session.closed.then(|| (session.principal.clone(), *method))
     }
 
     /// A new session for a client that has none; it is stored once something is set in it.

@@ -112,7 +112,7 @@ async fn a_ticket_past_its_time_is_refused() {
     let service = house.serve(KEY, "ticket_ttl_ms = 1").await;
     let mut ann = service.client("ann").await;
     let info = ann.info(&query(ROWS)).await.unwrap();
-    let ends = info.endpoint[0].expiration_time.clone().unwrap();
+    let ends = info.endpoint[0].expiration_time.unwrap();
     let ends = SystemTime::try_from(ends).unwrap();
     while SystemTime::now() <= ends + Duration::from_millis(1) {
         tokio::task::yield_now().await;

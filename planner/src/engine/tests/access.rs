@@ -39,6 +39,7 @@ impl Lake {
             settings: &self.settings,
             asker: &asker,
             pins: &[],
+            now_unix_ns: None,
             query_id: "q",
         };
         self.engine.plan(request).await

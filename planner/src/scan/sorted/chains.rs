@@ -143,7 +143,7 @@ mod tests {
             let unknown = ends.iter().filter(|ends| ends.is_none()).count();
             let spread = (0..50).map(|key| ends.iter().flatten().filter(|(a, b)| {
                 let (low, high) = (a.min(b), a.max(b));
-                (*low..=*high).contains(&&key)
+                (*low..=*high).contains(&key)
             }).count()).max().unwrap_or_default();
             prop_assert!(dealt.len() <= streams.max(spread) + unknown);
         }

@@ -255,18 +255,20 @@ async fn small_batches_go_together_in_messages_of_one_to_two_mebibytes() {
     };
     let batches: Vec<RecordBatch> = (0..200).map(|at| batch(at * 8_192)).collect();
     let schema = batches[0].schema();
-    let who = crate::auth::Principal::clone(
-        &service
-            .core
-            .reception
-            .auth
-            .password("bob", "bob")
-            .await
-            .unwrap(),
+    let auth = &service.core.reception.auth;
+    let (who, method) = auth.password("bob", "bob", None).await.unwrap();
+    let origin = crate::auth::Origin {
+        method,
+        address: None,
+        client: None,
+    };
+    let query = service.queries.begin(
+        &who,
+        &origin,
+        None,
+        "SELECT",
+        crate::queries::QueryKind::Query,
     );
-    let query = service
-        .queries
-        .begin(&who, None, "SELECT", crate::queries::QueryKind::Query);
     let cast = wire::WireCast::new(&schema, schema.clone()).unwrap();
     let bounds = stream::Bounds {
         deadline: crate::limits::Deadline::after(Duration::from_secs(600), None),
