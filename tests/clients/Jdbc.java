@@ -77,7 +77,7 @@ public final class Jdbc {
       say("url freshness", only(statement, "show landfast.freshness"));
       say("url placement", only(statement, "show landfast.placement"));
       say("url schema", only(statement, "show landfast.schema"));
-      say("url set", refused(statement, "set landfast.placement = 'nearest'"));
+      say("url set", notRun(statement, "set landfast.placement = 'nearest'"));
     }
     try (Connection connection = DriverManager.getConnection(url + "&landfast.freshnes=strong", properties);
         Statement statement = connection.createStatement()) {
@@ -113,6 +113,15 @@ public final class Jdbc {
   private static String refused(Statement statement, String sql) {
     try {
       return "answered " + only(statement, sql);
+    } catch (SQLException error) {
+      return error.getMessage();
+    }
+  }
+
+  private static String notRun(Statement statement, String sql) {
+    try {
+      statement.execute(sql);
+      return "ran";
     } catch (SQLException error) {
       return error.getMessage();
     }

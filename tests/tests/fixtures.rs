@@ -71,8 +71,8 @@ fn files_that_name_the_order_that_they_are_in_are_not_sorted_again() {
         .iter()
         .find(|fixture| fixture.table == "java_sorted");
     let sorted = sorted.unwrap();
+    let endpoint = Endpoint::new(&landfast().uri(), None).unwrap();
     let plans = block_on(async {
-        let endpoint = Endpoint::new(&landfast().uri(), None).unwrap();
         let mut client = Client::connect(&endpoint, Login::Nobody).await.unwrap();
         let make = "CREATE SCHEMA IF NOT EXISTS fixtures.orders";
         client.query(make).await.map(|_| ()).unwrap();

@@ -143,6 +143,8 @@ fn tickets_of_a_view_give_the_rows_of_the_version_that_was_planned() {
     let sql = with_table(&answered.sql, "fixtures", "views", "t_adults").unwrap();
     let (mut client, execution) = block_on(async {
         let mut client = client(&landfast).await;
+        // The first answer brings the cookie of the session that the setting is kept in.
+        run(&mut client, "SELECT 1").await;
         run(&mut client, "SET landfast.freshness = 'strong'").await;
         let execution = client.execute(&sql).await.unwrap();
         let batches = redeemed(&mut client, &execution).await;

@@ -129,8 +129,7 @@ fn merged(parts: &[Part]) -> Option<((usize, usize), Part)> {
     for (right, b) in parts.iter().enumerate() {
         for (left, a) in parts[..right].iter().enumerate() {
             if a.columns == b.columns {
-                let mut rows = a.rows.clone();
-                rows.extend(b.rows.iter().filter(|row| !a.rows.contains(row)).cloned());
+                let rows = any_of([a, b].into_iter()).into_iter().cloned().collect();
                 let columns = a.columns.clone();
                 return Some(((left, right), Part { columns, rows }));
             }
@@ -190,6 +189,14 @@ mod tests {
         ];
         assert!(Selection::of(&whole).unwrap().is_whole());
         assert_eq!(Selection::of(&[]), None);
+        let all_rows_by_two = [
+            grant(Some(&["a", "b"]), Some("x = 1")),
+            grant(Some(&["a"]), None),
+            grant(Some(&["b"]), None),
+        ];
+        let selection = Selection::of(&all_rows_by_two).unwrap();
+        assert_eq!(selection.parts().len(), 1);
+        assert!(selection.rows().is_empty() && selection.mask("a").is_empty());
     }
 
     #[test]

@@ -506,7 +506,7 @@ mod tests {
                     refused = true;
                     break;
                 }
-                Step::Wait(wait) => desk.now += wait / 2,
+                Step::Wait(_) => desk.now += LONGEST / 3,
                 Step::Check => panic!("it is never its turn"),
             }
             // Another one slips in before.

@@ -20,8 +20,12 @@ const ROWS_MAX: i64 = i32::MAX as i64;
 
 /// Type ids of unions are numbers below this.
 const UNION_CHILDREN_MAX: usize = 128;
-/// Bytes of an offset of a dense union, on whose multiples they begin.
+/// Bytes of an offset: of a dense union's, which begin on multiples of it, a list's or a text's.
 const OFFSET_BYTES: usize = 4;
+/// Bytes of an offset of a large list or text.
+const LARGE_OFFSET_BYTES: usize = 8;
+/// Bytes of a view.
+const VIEW_BYTES: usize = 16;
 
 /// Looks through the messages of one stream.
 #[derive(Debug, Default)]
@@ -348,7 +352,9 @@ impl Parts {
                     ArrowUnionMode::Sparse => true,
                     ArrowUnionMode::Dense => {
                         let (start, bytes) = self.buffer()?;
-                        start % OFFSET_BYTES == 0 && bytes / OFFSET_BYTES >= length
+                        start % OFFSET_BYTES == 0
+                            && bytes % OFFSET_BYTES == 0
+                            && bytes / OFFSET_BYTES >= length
                     }
                 };
             if !fits {
@@ -363,12 +369,16 @@ impl Parts {
             return Err("a column's validity is shorter than the column".to_owned());
         }
         match data_type {
-            DataType::Utf8 | DataType::Binary | DataType::LargeUtf8 | DataType::LargeBinary => {
+            DataType::Utf8 | DataType::Binary => {
+                self.buffer_of(OFFSET_BYTES)?;
                 self.buffer()?;
+            }
+            DataType::LargeUtf8 | DataType::LargeBinary => {
+                self.buffer_of(LARGE_OFFSET_BYTES)?;
                 self.buffer()?;
             }
             DataType::Utf8View | DataType::BinaryView => {
-                self.buffer()?;
+                self.buffer_of(VIEW_BYTES)?;
                 let more = self
                     .variadic
                     .pop()
@@ -377,9 +387,16 @@ impl Parts {
                     self.buffer()?;
                 }
             }
-            DataType::List(inner) | DataType::LargeList(inner) | DataType::Map(inner, _) => {
-                self.buffer()?;
+            DataType::List(inner) | DataType::Map(inner, _) => {
+                self.buffer_of(OFFSET_BYTES)?;
                 self.take(inner.data_type())?;
+            }
+            DataType::LargeList(inner) => {
+                self.buffer_of(LARGE_OFFSET_BYTES)?;
+                self.take(inner.data_type())?;
+            }
+            DataType::Dictionary(keys, _) => {
+                self.buffer_of(keys.primitive_width().unwrap_or(1))?;
             }
             DataType::FixedSizeList(inner, _) => self.take(inner.data_type())?,
             DataType::Struct(fields) => {
@@ -392,6 +409,14 @@ impl Parts {
             }
         }
         Ok(())
+    }
+
+    /// A buffer of values of so many bytes each; the decoder panics where one ends within a value.
+    fn buffer_of(&mut self, width: usize) -> Result<(), Unsound> {
+        match self.buffer()?.1 % width {
+            0 => Ok(()),
+            _ => Err("a buffer ends within a value".to_owned()),
+        }
     }
 
     fn buffer(&mut self) -> Result<(usize, usize), Unsound> {

@@ -184,10 +184,11 @@ async fn compared(client: &mut Client, sql: &str) -> Result<Option<Schema>, Test
     for command in [query(sql), by_handle] {
         let info = match client.info(&command).await {
             Ok(info) => info,
-            // Planning works constants out, and some can't be.
+            // Planning works constants out, and some can't be; some subqueries have no plan where they stand.
             Err(refused) => {
                 ran = false;
-                prop_assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{}", refused);
+                let clear = [tonic::Code::InvalidArgument, tonic::Code::Unimplemented];
+                prop_assert!(clear.contains(&refused.code()), "{}", refused);
                 continue;
             }
         };

@@ -102,7 +102,7 @@ fn adbc_from_python_reads_binds_and_shares_out_results() {
              'fixed_size_binary[4]', 'binary', 'list<element: int32>', 'map<string, double>', \
              'struct<a: int32, b: list<element: string>>', 'list<element: map<string, struct<x: double, y: date32[day]>>>']",
         ),
-        ("description", "([('n_name', 'string')], -1, 0)"),
+        ("description", "([('n_name', 'string')], 25, 0)"),
         ("one", "(('ALGERIA',), 1)"),
         ("many", "[('ARGENTINA',), ('BRAZIL',)]"),
         ("rest", "22"),
@@ -147,7 +147,7 @@ fn adbc_from_python_is_refused_with_a_status_and_stops_what_it_leaves() {
     found.say(&[
         ("refused syntax", "ProgrammingError INVALID_ARGUMENT"),
         ("refused unknown", "ProgrammingError NOT_FOUND"),
-        ("refused unknown", "near it are: nation"),
+        ("refused unknown", "nearest: nation"),
         ("refused write", "NotSupportedError NOT_IMPLEMENTED"),
         ("refused cast", "ProgrammingError INVALID_ARGUMENT"),
         ("cancelled", "refused: OperationalError CANCELLED"),
@@ -205,7 +205,7 @@ fn adbc_from_go_queries_binds_lists_and_stops() {
         ("stopped", "ancel"),
         ("late", "eadline"),
         ("database/sql unprepared", "must call Prepare"),
-        ("unknown", "near it are: nation"),
+        ("unknown", "nearest: nation"),
         ("wrong password", "Unauthenticated"),
     ]);
     let types = fixture("pyiceberg", "pyiceberg_all_types").unwrap();

@@ -449,7 +449,7 @@ fn refusals(found: &Findings) {
         ("wrong 0", "SELEC is not supported"),
         ("wrong 0", "(line 1, column 1)"),
         ("wrong 1", "Expected: an expression"),
-        ("wrong 2", "there is no table lake.types.spark_typos; near it are: spark_types (line 1, column 15)"),
+        ("wrong 2", "there is no table lake.types.spark_typos; nearest: spark_types, spark_nested (line 1, column 15)"),
         ("wrong 3", "there is no column nme (line 1, column 8)"),
         ("wrong 4", "division by zero"),
         ("wrong 5", "Cannot cast string 'x' to value of Int32 type"),

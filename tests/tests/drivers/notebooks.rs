@@ -70,7 +70,7 @@ fn pandas_reads_frames_of_every_type() {
         ),
         (
             "pandas refused",
-            "there is no table lake.tpch.nations; near it are: nation",
+            "there is no table lake.tpch.nations; nearest: nation",
         ),
     ]);
 }
