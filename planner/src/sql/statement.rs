@@ -84,6 +84,11 @@ impl Command {
         }
     }
 
+    /// Whether it takes settings back to what they are without it.
+    pub fn resets_settings(&self) -> bool {
+        matches!(self.kind, CommandKind::Reset { .. })
+    }
+
     /// Whether it changes only the session's own settings, which everybody may.
     pub fn changes_settings(&self) -> bool {
         matches!(

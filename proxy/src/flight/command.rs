@@ -134,9 +134,10 @@ impl Core {
                 .run(command, row.as_ref(), &before, &asker)
                 .await?;
             if let Some(after) = outcome.settings {
-                caller
-                    .overrides
-                    .check_seen(&before, &after, self.engine.defaults())?;
+                // A RESET takes back what these stand over, and may.
+                if !command.resets_settings() {
+                    caller.overrides.check_seen(&before, &after)?;
+                }
                 let cookie =
                     sessions.change(&caller.session, &caller.principal, &before, &after)?;
                 ran.set_cookie = cookie.or(ran.set_cookie);

@@ -69,17 +69,15 @@ impl Overrides {
         Ok(settings)
     }
 
-    /// Refuses a change of the session that these would hide: it would seem to be lost.
+    /// Refuses a change of the session that these would hide: it would seem to be lost. `before` and `after` are what
+    /// holds with these over it.
     pub(super) fn check_seen(
         &self,
         before: &SessionSettings,
         after: &SessionSettings,
-        defaults: &SessionSettings,
     ) -> Result<(), Fault> {
         for (key, value) in &self.0 {
-            let new = after.show(key)?;
-            // A RESET of everything resets what these stand over, and may.
-            if new != before.show(key)? && new != defaults.show(key)? {
+            if after.show(key)? != before.show(key)? {
                 return Err(PlannerError::of_kind(
                     landfast_planner::ErrorKind::FailedPrecondition,
                     format!(

@@ -30,21 +30,23 @@ impl Core {
         let mut options: Vec<_> = request.session_options.into_iter().collect();
         options.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (name, value) in options {
-            let settings = after.clone();
+            let value = setting_value(value);
+            let resets = matches!(value, SettingValue::Unset);
+            // What a header of every request says, no option can change.
+            let shown = caller.overrides.over(after.clone())?;
+            let mut hidden = shown.clone();
+            let mut changed = after.clone();
             let set = self
                 .engine
-                .set_option(&mut after, &name, &setting_value(value), &asker);
+                .set_option(&mut hidden, &name, &value, &asker)
+                .and_then(|()| self.engine.set_option(&mut changed, &name, &value, &asker));
             let fault = match set {
+                Ok(()) if !resets && caller.overrides.check_seen(&shown, &hidden).is_err() => {
+                    SessionOptionFault::Error
+                }
                 Ok(()) => {
-                    // What a header of every request says, no option can change.
-                    let defaults = self.engine.defaults();
-                    match caller.overrides.check_seen(&settings, &after, defaults) {
-                        Ok(()) => continue,
-                        Err(_) => {
-                            after = settings;
-                            SessionOptionFault::Error
-                        }
-                    }
+                    after = changed;
+                    continue;
                 }
                 Err(KeyError::Name(_)) => SessionOptionFault::InvalidName,
                 Err(KeyError::Value(_)) => SessionOptionFault::InvalidValue,
