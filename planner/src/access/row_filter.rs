@@ -6,12 +6,12 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Value, Visit, VisitMut,
     Visitor, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Access;
 use crate::Statement;
+use crate::sql::dialect::BoundedDialect;
 use crate::sql::statement::QueryKind;
 
 /// The function that stands for the asker's name.
@@ -98,7 +98,8 @@ impl RowFilter {
 
 /// The text is one expression from its start to its end.
 fn one_expression(text: &str) -> Result<(), String> {
-    let dialect = GenericDialect {};
+    // A text has at most as many tokens as letters.
+    let dialect = BoundedDialect::of_tokens(text.len());
     let mut parser = Parser::new(&dialect)
         .try_with_sql(text)
         .map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@
 
 pub(crate) mod bind;
 mod build;
+pub(crate) mod dialect;
 pub(crate) mod foreign;
 mod literals;
 pub(crate) mod parse;

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use super::build::statement;
+use super::dialect::BoundedDialect;
 use super::refuse::place;
 use super::statement::Statement;
 use super::travel;
@@ -55,11 +56,17 @@ fn parse_here(text: &str) -> Result<Statement> {
     allowed(&words)?;
     no_deep_nesting(&words)?;
     let start = words.first().and_then(|token| place(token.span));
+    let dialect = BoundedDialect::of_tokens(tokens.len());
     let (tokens, clauses) = travel::take(&dialect, tokens)?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens);
-    let ast = parser.parse_statement().map_err(parser_error)?;
+    let ast = parser
+        .parse_statement()
+        .map_err(|error| match dialect.is_spent() {
+            true => hard_to_parse(),
+            false => parser_error(error),
+        })?;
     let mut ended = false;
     while parser.consume_token(&Token::SemiColon) {
         ended = true;
@@ -261,6 +268,13 @@ fn tokenizer_error(error: &TokenizerError) -> PlannerError {
         line: error.location.line,
         column: error.location.column,
     }))
+}
+
+/// Nobody writes a valid statement that ends here; where the error lies is not known.
+fn hard_to_parse() -> PlannerError {
+    PlannerError::exhausted(
+        "the statement is wrong somewhere within nested expressions, too deep to say where: nest them less",
+    )
 }
 
 /// The parser's errors hold the place in their text: ` at Line: 1, Column: 5`.

@@ -488,6 +488,93 @@ fn deep_nesting_is_refused_and_never_overflows_the_stack() {
 }
 
 #[test]
+fn an_error_deep_within_nested_expressions_is_told_before_all_ways_to_read_it_were_tried() {
+    for (open, close) in [
+        ("NOT (", ")"),
+        ("NOT ", ""),
+        ("CASE WHEN ", " THEN 1 END"),
+        ("CAST(", " AS INT)"),
+        ("EXTRACT(YEAR FROM ", ")"),
+        ("EXISTS (SELECT ", ")"),
+        ("INTERVAL (", ")"),
+        ("abs(NOT (", "))"),
+        ("ARRAY[NOT (", ")]"),
+        ("SUBSTRING(CASE ", " WHEN 1 THEN 2 END FROM 1)"),
+    ] {
+        for depth in [40, 90] {
+            for from in [
+                "SELECT ",
+                "SELECT * FROM t WHERE ",
+                "SELECT * FROM a.b.",
+                "SELECT (a, ",
+            ] {
+                let text = format!(
+                    "{from}{}1 1 1{} LIMIT x",
+                    open.repeat(depth),
+                    close.repeat(depth)
+                );
+                let error = refused(&text);
+                assert!(
+                    matches!(
+                        error.kind(),
+                        ErrorKind::InvalidArgument | ErrorKind::ResourceExhausted
+                    ),
+                    "{text}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn valid_nests_are_read() {
+    for (open, close, depth) in [
+        ("(", ")", 40),
+        ("NOT (", ")", 40),
+        ("abs(", ")", 40),
+        ("coalesce(1, ", ", 2)", 40),
+        ("CASE WHEN true THEN ", " ELSE 2 END", 30),
+        ("CAST(", " AS INT)", 30),
+        ("(SELECT ", ")", 20),
+    ] {
+        let text = format!("SELECT {}1{}", open.repeat(depth), close.repeat(depth));
+        parsed(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+#[test]
+fn the_bounded_dialect_reads_as_the_generic_one_does() {
+    for text in [
+        "SELECT `a b`, \"c\", #d, @e FROM t",
+        "SELECT * EXCEPT (a) FROM t",
+        "SELECT * EXCLUDE (a) FROM t",
+        "SELECT * REPLACE (1 AS a) FROM t",
+        "SELECT a, b, FROM t",
+        "SELECT FROM t",
+        "FROM t",
+        "SELECT {'a': 1}, MAP {'a': 1}, [1, 2]",
+        "SELECT count(*) FILTER (WHERE a > 1) FROM t GROUP BY ROLLUP (a)",
+        "SELECT first_value(a IGNORE NULLS) OVER w FROM t WINDOW w AS (PARTITION BY a)",
+        "SELECT extract('year' FROM a), f(a => 1), f(a := 1) FROM t",
+        "SELECT E'a\\n', U&'\\0061', INTERVAL '1' DAY, a << 2 FROM t LIMIT 1, 2",
+        "SELECT /* a /* b */ c */ 1",
+        "SELECT * FROM a JOIN b JOIN c ON b.x = c.x ON a.x = b.x",
+        "SELECT * FROM (VALUES (1)) AS t(a) LIMIT 1 BY a",
+        "SELECT a FROM t |> WHERE a > 1",
+        "WITH a (SELECT 1) SELECT 1",
+    ] {
+        let read = |dialect: &dyn datafusion::sql::sqlparser::dialect::Dialect| {
+            Parser::parse_sql(dialect, text).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            read(&BoundedDialect::of_tokens(text.len())),
+            read(&GenericDialect {}),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_long_chain_of_conditions_is_balanced_and_keeps_its_order() {
     let text = format!(
         "SELECT * FROM t WHERE a = 0{}",
