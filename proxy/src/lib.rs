@@ -9,6 +9,7 @@
 //! - Nothing is served without TLS and authentication, except on a loopback address by request.
 
 mod admin;
+pub mod admission;
 pub mod audit;
 pub mod auth;
 pub mod cli;

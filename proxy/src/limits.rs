@@ -1,10 +1,7 @@
-//! How much at once, and for how long: admission of queries, deadlines, and the other bounds of the service.
+//! How much at once, and for how long: the bounds of the service, and deadlines.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// The service's bounds. Every one of them has an error of its own when it is met.
@@ -60,7 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent_queries: 64,
-            queued_queries: 256,
+            queued_queries: 1000,
             queue_timeout: Duration::from_secs(60),
             query_timeout: Duration::from_secs(3600),
             stalled_queries: 256,
@@ -138,173 +135,6 @@ pub enum LimitError {
     },
 }
 
-/// Whether admission is asked for something new or for the rest of something already begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// A new statement; refused while draining.
-    New,
-    /// The result of a statement that was planned before; admitted while draining.
-    Continued,
-}
-
-/// Lets queries in, so many at once, and lets so many others wait.
-///
-/// A query that runs holds a place. One whose client takes nothing gives it up until the client reads on (see
-/// [`Permit::stall`]): nothing is computed for it meanwhile, and so slow readers keep nobody else from running.
-#[derive(Debug)]
-pub struct Admission {
-    places: Arc<Semaphore>,
-    stalled: Arc<Semaphore>,
-    stalled_max: usize,
-    queue: Arc<Semaphore>,
-    concurrent: usize,
-    queued: usize,
-    timeout: Duration,
-    draining: AtomicBool,
-    refused: AtomicU64,
-}
-
-/// A place among the running queries; given back when dropped.
-#[derive(Debug)]
-pub struct Permit {
-    _place: OwnedSemaphorePermit,
-    places: Arc<Semaphore>,
-    stalled: Arc<Semaphore>,
-}
-
-/// What a running query has in exchange for its place while its client takes nothing.
-#[derive(Debug)]
-pub struct Stalled {
-    _stalled: OwnedSemaphorePermit,
-    places: Arc<Semaphore>,
-    stalled: Arc<Semaphore>,
-}
-
-impl Permit {
-    /// Gives the place up until [`Stalled::resume`]. The permit comes back as it is when as many queries are stalled as
-    /// may be.
-    pub fn stall(self) -> Result<Stalled, Self> {
-        match self.stalled.clone().try_acquire_owned() {
-            Ok(stalled) => Ok(Stalled {
-                _stalled: stalled,
-                places: self.places,
-                stalled: self.stalled,
-            }),
-            Err(_) => Err(self),
-        }
-    }
-}
-
-impl Stalled {
-    /// Waits for a place, in turn with the queries that wait for their first; it is never refused one.
-    pub async fn resume(self) -> Result<Permit, LimitError> {
-        let place = self.places.clone().acquire_owned().await;
-        Ok(Permit {
-            _place: place.map_err(|_| LimitError::Draining)?,
-            places: self.places,
-            stalled: self.stalled,
-        })
-    }
-}
-
-impl Admission {
-    /// Admission under these limits.
-    pub fn new(limits: &Limits) -> Arc<Self> {
-        let concurrent = limits.concurrent_queries.clamp(1, u32::MAX as usize);
-        let stalled = limits.stalled_queries.min(u32::MAX as usize);
-        Arc::new(Self {
-            places: Arc::new(Semaphore::new(concurrent)),
-            stalled: Arc::new(Semaphore::new(stalled)),
-            stalled_max: stalled,
-            queue: Arc::new(Semaphore::new(limits.queued_queries)),
-            concurrent,
-            queued: limits.queued_queries,
-            timeout: limits.queue_timeout,
-            draining: AtomicBool::new(false),
-            refused: AtomicU64::new(0),
-        })
-    }
-
-    /// Waits for a place, in order of arrival. Giving up waiting (dropping the future) leaves the queue.
-    pub async fn admit(&self, stage: Stage) -> Result<Permit, LimitError> {
-        self.admit_now_or_later(stage).await.inspect_err(|_| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        })
-    }
-
-    async fn admit_now_or_later(&self, stage: Stage) -> Result<Permit, LimitError> {
-        if stage == Stage::New && self.draining() {
-            return Err(LimitError::Draining);
-        }
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(self.permit(place));
-        }
-        let _waiting =
-            self.queue
-                .clone()
-                .try_acquire_owned()
-                .map_err(|_| LimitError::QueueFull {
-                    running: self.concurrent,
-                    queued: self.queued,
-                })?;
-        let started = Instant::now();
-        match tokio::time::timeout(self.timeout, self.places.clone().acquire_owned()).await {
-            Ok(Ok(_)) if stage == Stage::New && self.draining() => Err(LimitError::Draining),
-            Ok(Ok(place)) => Ok(self.permit(place)),
-            Ok(Err(_)) => Err(LimitError::Draining),
-            Err(_) => Err(LimitError::QueueTimeout {
-                waited_ms: millis(started.elapsed()),
-            }),
-        }
-    }
-
-    fn permit(&self, place: OwnedSemaphorePermit) -> Permit {
-        Permit {
-            _place: place,
-            places: self.places.clone(),
-            stalled: self.stalled.clone(),
-        }
-    }
-
-    /// Queries whose clients take nothing at the moment.
-    pub fn stalled(&self) -> usize {
-        self.stalled_max - self.stalled.available_permits()
-    }
-
-    /// Queries that hold a place now.
-    pub fn running(&self) -> usize {
-        self.concurrent - self.places.available_permits()
-    }
-
-    /// Queries that wait for a place now.
-    pub fn waiting(&self) -> usize {
-        self.queued - self.queue.available_permits()
-    }
-
-    /// Queries refused since the start.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Whether new queries are refused because the server is stopping.
-    pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Stops admitting new queries, and waits until none is running, or until `at_most` has passed.
-    /// Says whether the last one ended.
-    pub async fn drain(&self, at_most: Duration) -> bool {
-        self.draining.store(true, Ordering::Relaxed);
-        let all = |max: usize| u32::try_from(max).unwrap_or(u32::MAX);
-        let ended = async {
-            // The stalled ones first: they need places again.
-            let _stalled = self.stalled.acquire_many(all(self.stalled_max)).await;
-            let _running = self.places.acquire_many(all(self.concurrent)).await;
-        };
-        tokio::time::timeout(at_most, ended).await.is_ok()
-    }
-}
-
 /// Until when something must be done: the server's limit, or the client's own when that is sooner.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -354,98 +184,14 @@ pub fn grpc_timeout(header: &str) -> Option<Duration> {
     })
 }
 
-fn millis(duration: Duration) -> u64 {
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn admission(concurrent: usize, queued: usize, timeout: Duration) -> Arc<Admission> {
-        Admission::new(&Limits {
-            concurrent_queries: concurrent,
-            queued_queries: queued,
-            queue_timeout: timeout,
-            ..Limits::default()
-        })
-    }
-
-    #[tokio::test]
-    async fn queries_beyond_the_limit_wait_and_those_beyond_the_queue_are_refused() {
-        let admission = admission(1, 1, Duration::from_secs(600));
-        let first = admission.admit(Stage::New).await.unwrap();
-        let waiting = tokio::spawn({
-            let admission = admission.clone();
-            async move { admission.admit(Stage::New).await }
-        });
-        tokio::task::yield_now().await;
-        assert_eq!((admission.running(), admission.waiting()), (1, 1));
-        assert_eq!(
-            admission.admit(Stage::New).await.unwrap_err(),
-            LimitError::QueueFull {
-                running: 1,
-                queued: 1
-            }
-        );
-        drop(first);
-        let second = waiting.await.unwrap().unwrap();
-        assert_eq!((admission.running(), admission.waiting()), (1, 0));
-        drop(second);
-        assert_eq!((admission.running(), admission.refused()), (0, 1));
-    }
-
-    #[tokio::test]
-    async fn a_query_waits_no_longer_than_it_may() {
-        let admission = admission(1, 1, Duration::ZERO);
-        let _running = admission.admit(Stage::New).await.unwrap();
-        assert!(matches!(
-            admission.admit(Stage::New).await,
-            Err(LimitError::QueueTimeout { .. })
-        ));
-        assert_eq!(admission.waiting(), 0);
-    }
-
-    #[tokio::test]
-    async fn draining_refuses_new_queries_lets_begun_ones_finish_and_waits_for_them() {
-        let admission = admission(2, 2, Duration::from_secs(600));
-        let running = admission.admit(Stage::New).await.unwrap();
-        assert!(
-            !admission.drain(Duration::ZERO).await,
-            "one is still running"
-        );
-        assert_eq!(
-            admission.admit(Stage::New).await.unwrap_err(),
-            LimitError::Draining
-        );
-        drop(admission.admit(Stage::Continued).await.unwrap());
-        drop(running);
-        assert!(admission.drain(Duration::from_secs(600)).await);
-    }
-
-    #[tokio::test]
-    async fn a_stalled_query_lends_its_place_and_comes_back_in_turn() {
-        let admission = Admission::new(&Limits {
-            concurrent_queries: 1,
-            queued_queries: 1,
-            stalled_queries: 1,
-            ..Limits::default()
-        });
-        let stalled = admission.admit(Stage::New).await.unwrap().stall().unwrap();
-        assert_eq!((admission.running(), admission.stalled()), (0, 1));
-        let other = admission.admit(Stage::New).await.unwrap();
-        let other = other.stall().expect_err("one may be stalled, and one is");
-        let mut resumes = Box::pin(stalled.resume());
-        assert!(futures::poll!(&mut resumes).is_pending());
-        assert!(
-            !admission.drain(Duration::ZERO).await,
-            "a stalled one has not ended"
-        );
-        drop(other);
-        drop(resumes.await.unwrap());
-        assert_eq!((admission.running(), admission.stalled()), (0, 0));
-        assert!(admission.drain(Duration::from_secs(600)).await);
-    }
 
     #[tokio::test]
     async fn the_sooner_of_two_deadlines_holds() {

@@ -13,9 +13,9 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::limits::Admission;
 use crate::queries::{QueryKind, QueryRecord};
 use crate::session::Sessions;
 

@@ -142,7 +142,7 @@ impl Default for RawLimits {
     fn default() -> Self {
         Self {
             concurrent_queries: 16,
-            queued_queries: 64,
+            queued_queries: 1000,
             stalled_queries: 256,
             queue_timeout_ms: 30_000,
             query_timeout_ms: 3_600_000,

@@ -20,7 +20,8 @@ use super::statement::Asking;
 use super::stream::whole;
 use super::ticket::Redeems;
 use super::wire::{WireCast, wire_schema};
-use crate::limits::{Deadline, Permit, Stage};
+use crate::admission::{Permit, Stage};
+use crate::limits::Deadline;
 use crate::queries::{Query, QueryId};
 
 /// What one execution of a command did.
@@ -45,7 +46,10 @@ impl Core {
         let id = query.id();
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         // Waiting for a place may be given up; once it runs, it runs to its end.
-        let admitted = match deadline.bound(self.admission.admit(Stage::New)).await {
+        let admitted = match deadline
+            .bound(self.admission.admit(&caller.principal.name, Stage::New))
+            .await
+        {
             Ok(admitted) => admitted,
             Err(late) => Err(late),
         };

@@ -148,7 +148,7 @@ impl Core {
             let permit = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(called_off()),
-                permit = deadline.bound(reading.place(&self.admission)) => permit??,
+                permit = deadline.bound(reading.place(&self.admission, &caller.principal.name)) => permit??,
             };
             Ok((encoder, wire, permit))
         };

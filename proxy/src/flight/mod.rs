@@ -46,10 +46,11 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use landfast_planner::Engine;
 
+use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::cpu::CpuRuntime;
-use crate::limits::{Admission, Limits};
+use crate::limits::Limits;
 use crate::queries::QueryRegistry;
 use crate::session::Sessions;
 use caller::Reception;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UnionArray};
+use arrow::buffer::Buffer;
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
-use arrow_ipc::reader::StreamReader;
+use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -105,13 +106,17 @@ pub(super) fn batches_to_bytes(schema: &Schema, batches: &[RecordBatch]) -> Resu
     Ok(writer.into_inner().map_err(Fault::internal)?.into())
 }
 
-/// Batches from an IPC stream of ours.
+/// Batches from an IPC stream of ours. It takes no more memory than its bytes do, whatever lengths stand in them.
 pub(super) fn batches_from_bytes(bytes: &Bytes) -> Result<(Arc<Schema>, Vec<RecordBatch>), Fault> {
-    let reader = StreamReader::try_new(bytes.as_ref(), None).map_err(Fault::internal)?;
-    let schema = reader.schema();
-    let batches = reader
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Fault::internal)?;
+    let mut decoder = StreamDecoder::new();
+    let mut rest = Buffer::from(bytes.clone());
+    let mut batches = Vec::new();
+    while let Some(batch) = decoder.decode(&mut rest).map_err(Fault::internal)? {
+        batches.push(batch);
+    }
+    decoder.finish().map_err(Fault::internal)?;
+    let schema = decoder.schema();
+    let schema = schema.ok_or_else(|| Fault::internal("an IPC stream without a schema"))?;
     Ok((schema, batches))
 }
 
@@ -207,6 +212,19 @@ mod tests {
                 .is_none()
         );
         assert!(receive(vec![], &limits).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_that_promise_more_than_they_hold_are_refused_before_memory_is_taken_for_it() {
+        // Four bytes that say a message follows, and four that say how long it is: nearly 2 GiB.
+        let promised = [0xff, 0xff, 0xff, 0xff, 0xf0, 0xff, 0xff, 0x7f, 0, 0, 0, 0];
+        for bytes in [&promised[..], &promised[4..], &promised[..5], b"x"] {
+            let bytes = Bytes::copy_from_slice(bytes);
+            assert!(Parameters::from_bytes(&bytes).is_err());
+        }
+        let whole = batches_to_bytes(&numbers(3).schema(), &[numbers(3)]).unwrap();
+        let cut = whole.slice(..whole.len() - 12);
+        assert!(Parameters::from_bytes(&cut).is_err());
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
-use crate::limits::{Admission, Permit, Stage};
+use crate::admission::{Admission, Permit, Stage};
 use crate::queries::{Query, QueryId};
 
 /// An execution, as long as anybody may still read from it.
@@ -99,12 +99,16 @@ impl Reading {
     }
 
     /// A place among the running queries, which all shares that are read at once have together.
-    pub(super) async fn place(&self, admission: &Admission) -> Result<Arc<Permit>, Fault> {
+    pub(super) async fn place(
+        &self,
+        admission: &Admission,
+        asker: &Arc<str>,
+    ) -> Result<Arc<Permit>, Fault> {
         let mut place = self.run.place.lock().await;
         if let Some(held) = place.upgrade() {
             return Ok(held);
         }
-        let permit = Arc::new(admission.admit(Stage::Continued).await?);
+        let permit = Arc::new(admission.admit(asker, Stage::Continued).await?);
         *place = Arc::downgrade(&permit);
         Ok(permit)
     }

@@ -25,7 +25,8 @@ use super::stream::called_off;
 use super::ticket::{Redeems, Replan, Share, TicketClaims};
 use super::wire::wire_schema_in;
 use super::{Core, command};
-use crate::limits::{Deadline, LimitError, Stage};
+use crate::admission::Stage;
+use crate::limits::{Deadline, LimitError};
 use crate::queries::{Query, QueryKind, QuerySnapshot};
 
 /// About what a plan takes in memory, its files aside.
@@ -99,7 +100,10 @@ impl Core {
         let settings = self.reception.settings(caller)?;
         deadline
             .bound(async {
-                let _permit = self.admission.admit(Stage::New).await?;
+                let _permit = self
+                    .admission
+                    .admit(&caller.principal.name, Stage::New)
+                    .await?;
                 Ok(self
                     .engine
                     .describe(statement, &settings, &caller.asker())
@@ -290,7 +294,10 @@ impl Core {
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         let row = parameters.map(|parameters| parameters.row(0));
         let planned = deadline.bound(async {
-            let _permit = self.admission.admit(Stage::New).await?;
+            let _permit = self
+                .admission
+                .admit(&caller.principal.name, Stage::New)
+                .await?;
             let (engine, statement) = (Arc::clone(&self.engine), statement.clone());
             let (settings, pins) = (under.settings.clone(), under.pins.to_vec());
             let now_unix_ns = under.now_unix_ns;

@@ -28,8 +28,9 @@ use super::encode::Encoder;
 use super::fault::Fault;
 use super::run::Reading;
 use super::wire::WireCast;
+use crate::admission::{Permit, Stalled};
 use crate::cpu::CpuRuntime;
-use crate::limits::{Deadline, LimitError, Permit, Stalled};
+use crate::limits::{Deadline, LimitError};
 
 /// Messages that wait for the client, of up to two mebibytes each.
 const MESSAGES_WAITING: usize = 2;

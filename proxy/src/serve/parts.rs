@@ -10,13 +10,14 @@ use landfast_sites::Sites;
 use secrecy::ExposeSecret;
 
 use crate::admin::AdminSources;
+use crate::admission::Admission;
 use crate::audit::{Audit, AuditTarget};
 use crate::auth::{AuthSpec, Authenticator};
 use crate::config::Config;
 use crate::cpu::CpuRuntime;
 use crate::error::ProxyError;
 use crate::flight::{FlightSpec, FlightSql};
-use crate::limits::{Admission, Limits};
+use crate::limits::Limits;
 use crate::metrics::{Metrics, Sources};
 use crate::queries::QueryRegistry;
 use crate::session::{SessionLimits, Sessions};

@@ -1,7 +1,7 @@
 use tonic::Code;
 
 use super::*;
-use crate::limits::Stage;
+use crate::admission::Stage;
 use crate::queries::QueryState;
 
 fn descriptor(sql: &str) -> FlightDescriptor {
@@ -52,7 +52,11 @@ async fn a_poll_of_what_is_planned_soon_has_everything_at_once() {
 #[tokio::test]
 async fn a_query_that_waits_is_polled_by_its_asker_until_it_is_planned_and_runs_once() {
     let service = service(one_at_once()).await;
-    let place = service.admission.admit(Stage::New).await.unwrap();
+    let place = service
+        .admission
+        .admit(&Arc::from("somebody"), Stage::New)
+        .await
+        .unwrap();
     let mut bob = service.login("bob").await;
     let mut ann = service.login("ann").await;
     let first = bob.poll(descriptor("SELECT 8 AS n")).await.unwrap();
@@ -85,7 +89,11 @@ async fn a_query_that_waits_is_polled_by_its_asker_until_it_is_planned_and_runs_
 #[tokio::test]
 async fn a_query_that_is_polled_is_cancelled_by_what_the_poll_said() {
     let service = service(one_at_once()).await;
-    let place = service.admission.admit(Stage::New).await.unwrap();
+    let place = service
+        .admission
+        .admit(&Arc::from("somebody"), Stage::New)
+        .await
+        .unwrap();
     let mut client = service.login("bob").await;
     let poll = client.poll(descriptor("SELECT 9")).await.unwrap();
     let status = client.cancel(&poll.info.unwrap()).await.unwrap();
@@ -100,7 +108,11 @@ async fn a_query_that_is_polled_is_cancelled_by_what_the_poll_said() {
 #[tokio::test]
 async fn a_command_that_is_polled_runs_once_and_its_result_is_recorded() {
     let service = service(one_at_once()).await;
-    let place = service.admission.admit(Stage::New).await.unwrap();
+    let place = service
+        .admission
+        .admit(&Arc::from("somebody"), Stage::New)
+        .await
+        .unwrap();
     let mut client = service.login("ann").await;
     let sql = "CREATE SCHEMA lake.polled";
     let poll = client.poll(descriptor(sql)).await.unwrap();

@@ -140,7 +140,7 @@ async fn a_query_beyond_the_limit_and_the_queue_is_refused_with_its_id() {
     let mut client = service.login("bob").await;
     let place = service
         .admission
-        .admit(crate::limits::Stage::New)
+        .admit(&Arc::from("somebody"), crate::admission::Stage::New)
         .await
         .unwrap();
     let error = client.info("SELECT 1").await.unwrap_err();
@@ -276,7 +276,7 @@ async fn small_batches_go_together_in_messages_of_one_to_two_mebibytes() {
         permit: Arc::new(
             service
                 .admission
-                .admit(crate::limits::Stage::New)
+                .admit(&Arc::from("somebody"), crate::admission::Stage::New)
                 .await
                 .unwrap(),
         ),
