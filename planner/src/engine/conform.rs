@@ -10,6 +10,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use crate::settings::WireTypes;
+use crate::sql::same_names;
 use crate::{PlannerError, Result};
 
 /// The schema that a statement has on every path: no metadata; and unless native types are asked for, dictionaries as
@@ -20,7 +21,7 @@ pub(super) fn statement_schema(schema: &Schema, types: WireTypes) -> SchemaRef {
         .iter()
         .map(|field| {
             Field::new(
-                field.name(),
+                same_names::shown(field.name()),
                 wire_type(field.data_type(), types),
                 field.is_nullable(),
             )

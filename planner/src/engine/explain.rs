@@ -23,6 +23,7 @@ use super::receipt::{Receipt, TableReceipt};
 use super::{Engine, PlanRequest, PlannedQuery};
 use crate::Result;
 use crate::scan::{scan_summaries, scanned_table};
+use crate::sql::same_names;
 
 /// The columns of EXPLAIN, as DataFusion has them.
 pub(super) fn schema() -> SchemaRef {
@@ -200,7 +201,10 @@ impl ExecutionPlan for HiddenScan {
 
 fn batch(told: Vec<(&str, String)>) -> Result<RecordBatch> {
     let types: StringArray = told.iter().map(|(of, _)| Some(*of)).collect();
-    let plans: StringArray = told.iter().map(|(_, text)| Some(text.as_str())).collect();
+    let plans: StringArray = told
+        .iter()
+        .map(|(_, text)| Some(same_names::shown_within(text)))
+        .collect();
     Ok(RecordBatch::try_new(
         schema(),
         vec![Arc::new(types), Arc::new(plans)],

@@ -27,6 +27,7 @@ use super::{Engine, session};
 use crate::access::Access;
 use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
+use crate::sql::same_names;
 use crate::{PlannerError, Result};
 
 /// A query that is understood.
@@ -168,6 +169,7 @@ impl Engine {
             query = written.clone();
             (unknown, _) = bind::bind(&mut query, &known)?;
         }
+        same_names::tell_apart(&mut query);
         Ok(Bound {
             query,
             unknown,

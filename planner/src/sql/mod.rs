@@ -11,6 +11,7 @@ mod literals;
 pub(crate) mod parse;
 mod redact;
 pub(crate) mod refuse;
+pub(crate) mod same_names;
 mod shape;
 pub(crate) mod statement;
 mod travel;

@@ -132,6 +132,66 @@ async fn nullability_and_types_are_stable_and_dictionaries_are_values() {
 }
 
 #[tokio::test]
+async fn a_result_may_have_several_columns_of_one_name() {
+    let lake = Lake::new().await;
+    for (sql, names, rows) in [
+        (
+            "SELECT n, N FROM landfast.system.numbers WHERE n > 8",
+            "n n",
+            "9|9",
+        ),
+        (
+            "SELECT a.n, a.n FROM landfast.system.numbers a WHERE a.n > 8 ORDER BY a.n",
+            "n n",
+            "9|9",
+        ),
+        ("SELECT 2 AS two, 1 AS two", "two two", "2|1"),
+        (
+            "SELECT *, n FROM landfast.system.numbers WHERE n > 8 ORDER BY n",
+            "n even n",
+            "9|no|9",
+        ),
+        (
+            "SELECT n, * FROM landfast.system.numbers WHERE n > 8",
+            "n n even",
+            "9|9|no",
+        ),
+        (
+            "SELECT even, count(*), count(*) FROM landfast.system.numbers GROUP BY even HAVING max(n) > 8",
+            "even count(*) count(*)",
+            "no|5|5",
+        ),
+        (
+            "SELECT DISTINCT even, even FROM landfast.system.numbers ORDER BY even LIMIT 1",
+            "even even",
+            "no|no",
+        ),
+        (
+            "WITH a AS (SELECT 1 AS x) SELECT x, x, x FROM a",
+            "x x x",
+            "1|1|1",
+        ),
+    ] {
+        let described = lake.describe(sql).await.unwrap();
+        let found: Vec<&str> = described
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        assert_eq!(found.join(" "), names, "{sql}");
+        assert_eq!(lake.rows(sql).await, [rows], "{sql}");
+    }
+    let plan = lake
+        .rows("EXPLAIN VERBOSE SELECT n, n FROM landfast.system.numbers")
+        .await
+        .join("\n");
+    assert!(plan.contains("AS n") && !plan.contains('\u{1f}'), "{plan}");
+    let error = lake.error("SELECT 2 AS two, 1 AS two ORDER BY two").await;
+    assert!(error.to_string().contains("two"), "{error}");
+}
+
+#[tokio::test]
 async fn a_plan_runs_once() {
     let lake = Lake::new().await;
     let planned = lake

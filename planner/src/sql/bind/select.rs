@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::scope::{Column, Columns, Scope, Withs};
 use super::{Binder, Exact, ambiguous};
 use crate::sql::refuse::place;
+use crate::sql::same_names;
 use crate::{PlannerError, Result};
 
 impl Binder<'_> {
@@ -129,7 +130,7 @@ impl Binder<'_> {
     }
 
     /// The same expression may stand in a select list twice, and the engine wants its columns' names to differ: all but
-    /// the first get a number.
+    /// the first get a number, which the result doesn't show.
     pub(super) fn told_apart(
         &self,
         item: &mut SelectItem,
@@ -150,7 +151,7 @@ impl Binder<'_> {
             Expr::CompoundIdentifier(parts) => parts.last().map_or(text, |part| part.value.clone()),
             _ => text,
         };
-        let alias = Ident::from_exact(format!("{name}_{count}"));
+        let alias = same_names::marked(&name, *count);
         let data_type = found
             .known()
             .first()

@@ -1,0 +1,196 @@
+//! Columns of a result that have the same name: `SELECT id, id FROM t`, `SELECT *, id FROM t`, `SELECT 1 AS a, 2 AS a`.
+//!
+//! SQL lets a result have them and the engine doesn't. So all but the first get a name of their own for the engine, which
+//! ends in a mark that no name of a user's has, and the result's schema leaves it out. The same expression written
+//! twice is told apart in every SELECT, where its names are bound; different ones of the same name only in the outermost:
+//! within a query, nobody could say which of the two is meant.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Visit, Visitor,
+};
+
+/// What divides a name from the number that tells it apart.
+const MARK: char = '\u{1f}';
+
+/// Gives columns of the outermost SELECT names of their own where the engine would refuse them for their name.
+pub(crate) fn tell_apart(query: &mut Query) {
+    let ordered_by = names_in_order_by(query);
+    let Some(items) = outermost(query) else {
+        return;
+    };
+    let wildcard = items.iter().any(|item| {
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
+    });
+    // Beyond the numbers that equal expressions have already.
+    let first = items.len() + 1;
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut names: HashSet<String> = HashSet::new();
+    for (at, item) in items.iter_mut().enumerate() {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let text = expr.to_string();
+                let column = column_name(expr);
+                let again = !seen.insert(text.clone()) || (wildcard && column.is_some());
+                let name = column.map_or(text, str::to_string);
+                names.insert(name.clone());
+                if again {
+                    *item = SelectItem::ExprWithAlias {
+                        expr: expr.clone(),
+                        alias: marked(&name, first + at),
+                    };
+                }
+            }
+            SelectItem::ExprWithAlias { alias, .. } => {
+                // An ORDER BY of a name that two columns have could mean either.
+                if !names.insert(alias.value.clone()) && !ordered_by.contains(&alias.value) {
+                    *alias = marked(&alias.value, first + at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A column's name without what tells it apart.
+pub(crate) fn shown(name: &str) -> &str {
+    match name.rsplit_once(MARK) {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    }
+}
+
+/// A text, such as a plan's, with names as [`shown`] gives them.
+pub(crate) fn shown_within(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut parts = text.split(MARK);
+    shown.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        shown.push_str(part.trim_start_matches(|letter: char| letter.is_ascii_digit()));
+    }
+    shown
+}
+
+/// A name that the engine tells apart from the same with another number.
+pub(super) fn marked(name: &str, at: usize) -> Ident {
+    Ident::with_quote('"', format!("{name}{MARK}{at}"))
+}
+
+/// The name that the engine gives a column that is named by nothing else.
+fn column_name(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Identifier(name) => Some(&name.value),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.as_str()),
+        Expr::Nested(inner) => column_name(inner),
+        _ => None,
+    }
+}
+
+fn outermost(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
+    match query.body.as_mut() {
+        SetExpr::Select(select) => Some(&mut select.projection),
+        SetExpr::Query(inner) => outermost(inner),
+        _ => None,
+    }
+}
+
+/// Every name that the ORDER BY of the outermost query holds.
+fn names_in_order_by(query: &Query) -> HashSet<String> {
+    struct Names(HashSet<String>);
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Identifier(name) = expr {
+                self.0.insert(name.value.clone());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(HashSet::new());
+    if let Some(order) = &query.order_by
+        && let OrderByKind::Expressions(by) = &order.kind
+    {
+        for by in by {
+            let ControlFlow::<()>::Continue(()) = by.visit(&mut names) else {
+                break;
+            };
+        }
+    }
+    if let SetExpr::Query(inner) = query.body.as_ref() {
+        names.0.extend(names_in_order_by(inner));
+    }
+    names.0
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::Statement;
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let mut parsed = Parser::parse_sql(&GenericDialect {}, text).unwrap();
+        let Statement::Query(query) = &mut parsed[0] else {
+            panic!("{text} is no query");
+        };
+        tell_apart(query);
+        query.to_string().replace(MARK, "^")
+    }
+
+    #[test]
+    fn the_second_of_two_columns_of_one_name_is_told_apart() {
+        for (text, wanted) in [
+            ("SELECT id, id FROM t", r#"SELECT id, id AS "id^4" FROM t"#),
+            (
+                "SELECT t.id, t.id FROM t",
+                r#"SELECT t.id, t.id AS "id^4" FROM t"#,
+            ),
+            ("SELECT 1 AS a, 2 AS a", r#"SELECT 1 AS a, 2 AS "a^4""#),
+            ("SELECT a, 2 AS a FROM t", r#"SELECT a, 2 AS "a^4" FROM t"#),
+            ("SELECT *, id FROM t", r#"SELECT *, id AS "id^4" FROM t"#),
+            (
+                "SELECT t.id, t.* FROM t",
+                r#"SELECT t.id AS "id^3", t.* FROM t"#,
+            ),
+            (
+                "SELECT max(a), max(a) FROM t",
+                r#"SELECT max(a), max(a) AS "max(a)^4" FROM t"#,
+            ),
+            ("(SELECT 1, 1)", r#"(SELECT 1, 1 AS "1^4")"#),
+        ] {
+            assert_eq!(told(text), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_told_apart_already_or_could_be_meant_by_an_order_stays() {
+        for text in [
+            "SELECT a, b AS c, * FROM (SELECT 1 AS a)".replace("a, ", ""),
+            "SELECT t.id, u.id FROM t, u".to_string(),
+            "SELECT 1 AS a, 2 AS a ORDER BY a".to_string(),
+            "SELECT *, id + 1 FROM t".to_string(),
+            "SELECT 1, 1 UNION SELECT 2, 2".to_string(),
+            "SELECT * FROM (SELECT id, id FROM t)".to_string(),
+        ] {
+            assert_eq!(told(&text), text);
+        }
+    }
+
+    #[test]
+    fn names_are_shown_without_their_marks() {
+        assert_eq!(shown("id\u{1f}12"), "id");
+        assert_eq!(shown("id"), "id");
+        assert_eq!(shown("id\u{1f}x"), "id\u{1f}x");
+        assert_eq!(
+            shown_within("Projection: t.id, t.id AS id\u{1f}1, b\u{1f}22"),
+            "Projection: t.id, t.id AS id, b"
+        );
+    }
+}
