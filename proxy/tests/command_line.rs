@@ -5,9 +5,9 @@
     reason = "a test that can't start the program stops there"
 )]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 fn landfast(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_landfast"))
@@ -50,6 +50,62 @@ create_tables = true
     );
     std::fs::write(&file, body).unwrap();
     file.display().to_string()
+}
+
+/// A proxy that serves until it is dropped.
+struct Served {
+    child: Child,
+    url: String,
+}
+
+impl Served {
+    fn start(config: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_landfast"))
+            .args(["serve", "--config", config])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let listening = lines.find_map(|line| {
+            let line = line.unwrap();
+            assert!(!line.contains('\u{1b}'), "a file has no colours: {line}");
+            let (_, rest) = line.split_once("flight=")?;
+            Some(rest.split_whitespace().next().unwrap().to_owned())
+        });
+        let url = format!("grpc://{}", listening.expect("it says where it listens"));
+        // What it says further is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url }
+    }
+
+    fn sql(&self, more: &[&str]) -> String {
+        let output = landfast(&[&["sql", "--url", &self.url], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_session_begins_before_its_first_statement_and_values_of_every_kind_have_a_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(&config(dir.path(), ""));
+    let set = "SET landfast.placement = 'origin'; SHOW landfast.placement";
+    let told = served.sql(&["-c", set, "--format", "csv"]);
+    assert!(told.contains("origin"), "{told}");
+    let nested = "SELECT 1 AS n, [1, NULL] AS list, {'a': 'x,y'} AS s, NULL AS nothing";
+    assert_eq!(
+        served.sql(&["-c", nested, "--format", "csv"]),
+        "n,list,s,nothing\n1,\"[1,null]\",\"{\"\"a\"\":\"\"x,y\"\"}\",\n"
+    );
 }
 
 #[test]

@@ -246,7 +246,8 @@ impl Sites {
         const GIB: f64 = (1u64 << 30) as f64;
         let price =
             |r: &SiteReads| r.bytes() as f64 / GIB * self.link_to_reader(&r.site).usd_per_gib;
-        reads.iter().map(price).sum()
+        // An empty sum of floats would be -0.
+        reads.iter().map(price).fold(0.0, |sum, usd| sum + usd)
     }
 
     /// What the whole process read so far, sorted by site.

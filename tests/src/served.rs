@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use landfast_proxy::client::{Client, Endpoint, Login};
+use landfast_proxy::client::{Client, Endpoint, Login, TlsFiles};
 
 use crate::fixtures::{self, Fixture};
 use crate::lake::Lake;
@@ -76,7 +76,11 @@ pub fn start() -> Result<Landfast> {
         ));
     }
     block_on(async {
-        let endpoint = Endpoint::new(&landfast.uri(), Some(landfast.certificate()))?;
+        let files = TlsFiles {
+            ca: Some(landfast.certificate()),
+            ..TlsFiles::default()
+        };
+        let endpoint = Endpoint::new(&landfast.uri(), &files)?;
         let login = Login::Password {
             user: ENGINEER.to_owned(),
             password: PASSWORD.into(),

@@ -79,7 +79,9 @@ impl Receipt {
 
     /// What all reads cost, in US dollars.
     pub fn usd(&self) -> f64 {
-        self.sites.iter().map(|site| site.usd).sum()
+        // An empty sum of floats would be -0.
+        let usd = self.sites.iter().map(|site| site.usd);
+        usd.fold(0.0, |sum, usd| sum + usd)
     }
 
     /// Reads that left a site for the next.

@@ -6,9 +6,11 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::password;
-use crate::client::{Client, Endpoint, Login};
+use crate::client::{Client, Endpoint, Login, TlsFiles};
 use crate::error::ProxyError;
 
+/// The variable that a user's name may come from, where neither a user nor a token is given.
+const USER_VARIABLE: &str = "LANDFAST_USER";
 /// The variable that a password may come from.
 const PASSWORD_VARIABLE: &str = "LANDFAST_PASSWORD";
 
@@ -18,11 +20,12 @@ pub struct ConnectionArgs {
     /// The proxy's Flight URI: grpc+tls://host:port, or grpc://host:port without TLS
     #[arg(long, env = "LANDFAST_URL", default_value = "grpc://127.0.0.1:31337")]
     url: String,
-    /// Log in as this user; the password comes from LANDFAST_PASSWORD, --password-file or the terminal
-    #[arg(long, env = "LANDFAST_USER", conflicts_with = "token_file")]
+    /// Log in as this user, or as LANDFAST_USER says; the password comes from LANDFAST_PASSWORD, --password-file or the
+    /// terminal
+    #[arg(long, conflicts_with = "token_file")]
     user: Option<String>,
     /// A file with the user's password
-    #[arg(long, requires = "user")]
+    #[arg(long, conflicts_with = "token_file")]
     password_file: Option<PathBuf>,
     /// A file with a bearer token, instead of a user
     #[arg(long)]
@@ -30,13 +33,23 @@ pub struct ConnectionArgs {
     /// A PEM file with the certificate authorities to trust, instead of the system's
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// A PEM file with a client certificate to show, where the proxy asks for one
+    #[arg(long, requires = "key")]
+    cert: Option<PathBuf>,
+    /// A PEM file with the private key of --cert
+    #[arg(long, requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 impl ConnectionArgs {
     /// Connects and logs in.
     pub(super) async fn connect(&self) -> Result<Client, ProxyError> {
+        let files = TlsFiles {
+            ca: self.ca.clone(),
+            identity: self.cert.clone().zip(self.key.clone()),
+        };
         let endpoint =
-            Endpoint::new(&self.url, self.ca.clone()).map_err(crate::client::ClientError::from)?;
+            Endpoint::new(&self.url, &files).map_err(crate::client::ClientError::from)?;
         Ok(Client::connect(&endpoint, self.login()?).await?)
     }
 
@@ -44,8 +57,14 @@ impl ConnectionArgs {
         if let Some(file) = &self.token_file {
             return Ok(Login::Token(secret_file(file)?));
         }
-        let Some(user) = &self.user else {
-            return Ok(Login::Nobody);
+        let named = self.user.clone();
+        let Some(user) = named.or_else(|| std::env::var(USER_VARIABLE).ok()) else {
+            return match &self.password_file {
+                Some(_) => Err(ProxyError::Usage(format!(
+                    "--password-file needs a user: give --user, or set {USER_VARIABLE}"
+                ))),
+                None => Ok(Login::Nobody),
+            };
         };
         let password = match &self.password_file {
             Some(file) => secret_file(file)?,
@@ -58,10 +77,7 @@ impl ConnectionArgs {
                 })?,
             },
         };
-        Ok(Login::Password {
-            user: user.clone(),
-            password,
-        })
+        Ok(Login::Password { user, password })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Rows as a table for people, or as CSV or JSON for programs.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::csv;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::WriterBuilder as JsonWriterBuilder;
 use arrow::json::writer::LineDelimited;
@@ -97,6 +98,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn csv(&mut self, batch: &RecordBatch) -> Result<(), ProxyError> {
+        let batch = &flat(batch).map_err(unwritable)?;
         let mut writer = csv::WriterBuilder::new()
             .with_header(self.header_due)
             .build(&mut *self.out);
@@ -129,6 +131,46 @@ impl<'a> Renderer<'a> {
     }
 }
 
+/// The batch with its nested columns as JSON, as CSV knows none.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if field.data_type().is_nested() {
+            fields.push(Field::new(field.name(), DataType::Utf8, true));
+            columns.push(Arc::new(as_json(column)?) as ArrayRef);
+        } else {
+            fields.push(field.as_ref().clone());
+            columns.push(ArrayRef::clone(column));
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+}
+
+/// Each value as JSON; NULL stays NULL.
+fn as_json(column: &ArrayRef) -> Result<StringArray, ArrowError> {
+    (0..column.len())
+        .map(|at| {
+            if column.is_null(at) {
+                return Ok(None);
+            }
+            let one = RecordBatch::try_from_iter([("v", column.slice(at, 1))])?;
+            let mut line = Vec::new();
+            let mut writer = JsonWriterBuilder::new()
+                .with_explicit_nulls(true)
+                .build::<_, LineDelimited>(&mut line);
+            writer.write(&one)?;
+            writer.finish()?;
+            drop(writer);
+            let line = String::from_utf8_lossy(&line);
+            let value = line.trim_end().strip_prefix("{\"v\":");
+            Ok(value
+                .and_then(|value| value.strip_suffix('}'))
+                .map(str::to_owned))
+        })
+        .collect()
+}
+
 fn unwritable(error: ArrowError) -> ProxyError {
     match error {
         ArrowError::IoError(_, source) => ProxyError::Terminal(source),
@@ -138,11 +180,9 @@ fn unwritable(error: ArrowError) -> ProxyError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use arrow::array::{Int64Array, StructArray};
 
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-
-    use super::{OutputFormat, Renderer};
+    use super::*;
 
     fn rendered(format: OutputFormat, batches: &[RecordBatch], rows_max: usize) -> String {
         let mut out = Vec::new();
@@ -181,6 +221,23 @@ mod tests {
             rendered(OutputFormat::Csv, &[two_rows(), two_rows()], 10),
             "id,name\n1,\"a,b\"\n2,\n1,\"a,b\"\n2,\n"
         );
+    }
+
+    #[test]
+    fn csv_has_nested_values_as_json() {
+        let field = Arc::new(Field::new("n", DataType::Int64, true));
+        let numbers = Int64Array::from(vec![Some(1), None]);
+        let nested: ArrayRef = Arc::new(StructArray::new(
+            vec![field].into(),
+            vec![Arc::new(numbers)],
+            Some(vec![true, false].into()),
+        ));
+        let batch = RecordBatch::try_from_iter([("s", nested)]).unwrap();
+        let mut out = Vec::new();
+        let mut renderer = Renderer::new(OutputFormat::Csv, batch.schema(), 10, &mut out);
+        renderer.batch(&batch).unwrap();
+        renderer.finish().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "s\n\"{\"\"n\"\":1}\"\n\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use super::ClientError;
 
@@ -18,7 +18,25 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 pub struct Endpoint {
     url: String,
     http_url: String,
-    tls: Option<Option<Certificate>>,
+    tls: Option<Tls>,
+}
+
+/// What a connection with TLS shows and trusts.
+#[derive(Debug, Clone)]
+struct Tls {
+    /// Instead of the system's authorities.
+    authority: Option<Certificate>,
+    /// The client's own certificate, with its key.
+    identity: Option<Identity>,
+}
+
+/// PEM files that a client uses.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    /// Authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client's own certificate chain and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why an address can't be used.
@@ -37,17 +55,36 @@ pub enum EndpointError {
         reason: String,
     },
     /// A certificate was given for a connection without TLS.
-    #[error("a CA file is of no use with {0}, which has no TLS")]
+    #[error("certificates are of no use with {0}, which has no TLS")]
     NoTls(String),
 }
 
+impl Tls {
+    fn read(files: &TlsFiles) -> Result<Self, EndpointError> {
+        let pem = |file: &PathBuf| {
+            std::fs::read(file).map_err(|e| EndpointError::Certificate {
+                file: file.clone(),
+                reason: e.to_string(),
+            })
+        };
+        let authority = files.ca.as_ref().map(&pem).transpose()?;
+        let identity = match &files.identity {
+            Some((chain, key)) => Some(Identity::from_pem(pem(chain)?, pem(key)?)),
+            None => None,
+        };
+        Ok(Self {
+            authority: authority.map(Certificate::from_pem),
+            identity,
+        })
+    }
+}
+
 impl Endpoint {
-    /// Reads a Flight URI (`grpc+tls://host:port`, `grpc://host:port`). `ca_file` is a PEM file with the authorities
-    /// to trust; without one, the system's are.
+    /// Reads a Flight URI (`grpc+tls://host:port`, `grpc://host:port`) and the files that go with it.
     ///
     /// # Errors
-    /// When it is no Flight URI, or the file can't be read.
-    pub fn new(url: &str, ca_file: Option<PathBuf>) -> Result<Self, EndpointError> {
+    /// When it is no Flight URI, or a file can't be read.
+    pub fn new(url: &str, files: &TlsFiles) -> Result<Self, EndpointError> {
         let (scheme, rest) = url
             .split_once("://")
             .ok_or_else(|| EndpointError::Uri(url.to_owned()))?;
@@ -60,17 +97,12 @@ impl Endpoint {
         if rest.is_empty() || rest.contains('/') || rest.contains('@') {
             return Err(EndpointError::Uri(url.to_owned()));
         }
-        let tls = match (with_tls, ca_file) {
-            (false, None) => None,
-            (false, Some(_)) => return Err(EndpointError::NoTls(url.to_owned())),
-            (true, None) => Some(None),
-            (true, Some(file)) => {
-                let pem = std::fs::read(&file).map_err(|e| EndpointError::Certificate {
-                    file,
-                    reason: e.to_string(),
-                })?;
-                Some(Some(Certificate::from_pem(pem)))
+        let tls = match with_tls {
+            true => Some(Tls::read(files)?),
+            false if files.ca.is_some() || files.identity.is_some() => {
+                return Err(EndpointError::NoTls(url.to_owned()));
             }
+            false => None,
         };
         let http_scheme = if with_tls { "https" } else { "http" };
         Ok(Self {
@@ -91,13 +123,16 @@ impl Endpoint {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .tcp_nodelay(true);
-        if let Some(authority) = &self.tls {
+        if let Some(own) = &self.tls {
             crate::install_crypto();
             let mut tls = ClientTlsConfig::new();
-            tls = match authority {
+            tls = match &own.authority {
                 Some(certificate) => tls.ca_certificate(certificate.clone()),
                 None => tls.with_native_roots(),
             };
+            if let Some(identity) = &own.identity {
+                tls = tls.identity(identity.clone());
+            }
             endpoint = endpoint.tls_config(tls).map_err(failed)?;
         }
         endpoint.connect().await.map_err(failed)

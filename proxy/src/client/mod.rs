@@ -12,7 +12,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::sql::{CommandGetTables, CommandStatementQuery, ProstMessageExt};
+use arrow_flight::sql::{
+    CommandGetSqlInfo, CommandGetTables, CommandStatementQuery, ProstMessageExt,
+};
 use arrow_flight::{FlightDescriptor, FlightInfo, HandshakeRequest, Ticket};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,7 +26,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, TlsFiles};
 
 /// A message may hold a batch of this many bytes.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -150,7 +152,20 @@ impl Client {
             }
             Login::Password { user, password } => client.handshake(&user, &password).await?,
         }
+        client.begin_session().await?;
         Ok(client)
+    }
+
+    /// Where the session is kept by a cookie, it comes with the first answer: a `SET` that came before it would be
+    /// one of no session. So something that changes nothing is asked first, which every server knows.
+    async fn begin_session(&mut self) -> Result<(), ClientError> {
+        let about = CommandGetSqlInfo { info: vec![0] };
+        match self.command(about.as_any().encode_to_vec()).await {
+            Err(ClientError::Refused(status)) if status.code() == tonic::Code::Unimplemented => {
+                Ok(())
+            }
+            answer => answer.map(drop),
+        }
     }
 
     async fn handshake(&mut self, user: &str, password: &SecretString) -> Result<(), ClientError> {
@@ -195,7 +210,7 @@ impl Client {
         self.command(command.as_any().encode_to_vec()).await
     }
 
-    /// The tables of the namespace, Landfast's own left out: of one catalog, and of schemas like a SQL pattern, where given.
+    /// The tables and views of the namespace, Landfast's own left out: of one catalog, and of schemas like a SQL pattern, where given.
     ///
     /// # Errors
     /// What the server refuses.
@@ -208,7 +223,7 @@ impl Client {
             catalog,
             db_schema_filter_pattern: schema_pattern,
             table_name_filter_pattern: None,
-            table_types: vec!["TABLE".to_owned()],
+            table_types: vec!["TABLE".to_owned(), "VIEW".to_owned()],
             include_schema: false,
         };
         self.command(command.as_any().encode_to_vec()).await

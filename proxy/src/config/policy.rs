@@ -154,9 +154,7 @@ fn typed_grant(raw: &RawGrant, at: &KeyPath) -> Result<Grant, Problem> {
         columns: columns(raw, at)?,
         rows: rows.transpose()?,
         system_tables: each(&raw.system_tables, &at.key("system_tables"), system_table)?,
-        procedures: each(&raw.procedures, &at.key("procedures"), |text| {
-            Glob::parse(text.strip_prefix("landfast.").unwrap_or(text))
-        })?,
+        procedures: each(&raw.procedures, &at.key("procedures"), procedure)?,
         see_queries: queries.iter().any(|right| right == "see"),
         cancel_queries: queries.iter().any(|right| right == "cancel"),
     })
@@ -251,6 +249,25 @@ fn system_table(text: &str) -> Result<Glob, String> {
     })
 }
 
+/// A pattern of procedures, of which there is at least one that is granted so.
+fn procedure(text: &str) -> Result<Glob, String> {
+    const GRANTED: [&str; 2] = ["register_table", "unregister_table"];
+    let name = text.strip_prefix("landfast.").unwrap_or(text);
+    let glob = Glob::parse(name)?;
+    if GRANTED.iter().any(|known| glob.matches(known)) {
+        return Ok(glob);
+    }
+    Err(match name {
+        "cancel" => "everybody may call landfast.cancel for queries of their own; for those of others, write \
+                     `queries = [\"cancel\"]`"
+            .to_owned(),
+        _ => format!(
+            "no procedure is called {text:?}; there are: landfast.{}",
+            GRANTED.join(", landfast.")
+        ),
+    })
+}
+
 /// Reads each text of a list; an error is of the place that the text has in it.
 fn each<T>(
     texts: &[String],
@@ -271,6 +288,22 @@ mod tests {
             Ok(_) => panic!("{text} is taken"),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn a_procedure_that_is_not_there_or_not_granted_so_is_refused() {
+        let granted =
+            |name: &str| format!("[[grant]]\nto = [\"everyone\"]\nprocedures = [\"{name}\"]\n");
+        for name in ["landfast.register_table", "*_table", "unregister_table"] {
+            assert!(parse_policy(&granted(name), None).is_ok(), "{name}");
+        }
+        let typo = refused(&granted("landfast.registr_table"));
+        assert!(
+            typo.contains("procedures[#1]") && typo.contains("landfast.register_table"),
+            "{typo}"
+        );
+        let cancel = refused(&granted("landfast.cancel"));
+        assert!(cancel.contains("queries = [\"cancel\"]"), "{cancel}");
     }
 
     #[test]

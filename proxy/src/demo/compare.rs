@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::SecretString;
 
 use super::queries::{DEMO_QUERIES, DemoQuery};
-use crate::client::{Client, Endpoint, Login};
+use crate::client::{Client, Endpoint, Login, TlsFiles};
 use crate::error::ProxyError;
 
 /// Measured runs of each query in each placement; the report has their median.
@@ -100,7 +100,7 @@ pub async fn compare(address: SocketAddr) -> Result<Vec<Comparison>, ProxyError>
 
 /// Any user will do without authentication; logging in makes a session that keeps its SET.
 async fn session(address: SocketAddr, placement: &str) -> Result<Client, ProxyError> {
-    let endpoint = Endpoint::new(&format!("grpc://{address}"), None)
+    let endpoint = Endpoint::new(&format!("grpc://{address}"), &TlsFiles::default())
         .map_err(crate::client::ClientError::from)?;
     let login = Login::Password {
         user: "demo".to_owned(),
