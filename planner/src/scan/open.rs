@@ -221,6 +221,7 @@ impl Partition {
         let absentees = Absentees {
             partition: &lake.constants,
             defaults: &plan.defaults,
+            refused: false,
         };
         let mapping = plan.mapping.as_deref();
         let schema = footer.file_schema();
