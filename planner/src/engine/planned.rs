@@ -371,6 +371,7 @@ impl Engine {
                 mode: request.settings.placement.clone(),
                 seconds_per_usd: self.seconds_per_usd,
             },
+            sort_orders: request.settings.use_sort_orders,
             log: log.clone(),
             // The time that the query's own now() gives.
             now_unix_ms: started.map_or(0, |started| started.timestamp_millis()),
