@@ -147,14 +147,6 @@ impl PlannedQuery {
         self.now_unix_ns
     }
 
-    /// How many partitions it was planned for; the same files are cut alike only for as many.
-    pub fn target_partitions(&self) -> Option<usize> {
-        match &self.rows {
-            Rows::Plan { context, .. } => Some(context.session_config().target_partitions()),
-            Rows::Ready(_) | Rows::Analysis(_) => None,
-        }
-    }
-
     /// How many rows it gives, where that is known before it runs.
     pub fn rows_exact(&self) -> Option<u64> {
         let rows = match &self.rows {
