@@ -41,10 +41,11 @@ enum Key {
     Schema,
     StaleReads,
     TimeZone,
+    UseSortOrders,
     WireTypes,
 }
 
-const KEYS: [Key; 13] = [
+const KEYS: [Key; 14] = [
     Key::BatchSize,
     Key::PreferHashJoin,
     Key::TargetPartitions,
@@ -57,8 +58,12 @@ const KEYS: [Key; 13] = [
     Key::Schema,
     Key::StaleReads,
     Key::TimeZone,
+    Key::UseSortOrders,
     Key::WireTypes,
 ];
+
+/// The key of [`SessionSettings::use_sort_orders`], for errors that it helps against.
+pub(crate) const USE_SORT_ORDERS: &str = "landfast.use_sort_orders";
 
 impl Key {
     fn name(self) -> &'static str {
@@ -75,6 +80,7 @@ impl Key {
             Self::Schema => "landfast.schema",
             Self::StaleReads => "landfast.stale_reads",
             Self::TimeZone => "landfast.time_zone",
+            Self::UseSortOrders => USE_SORT_ORDERS,
             Self::WireTypes => "landfast.wire_types",
         }
     }
@@ -105,8 +111,11 @@ impl Key {
                 "'refuse' or 'allow': whether a member that is down may be read past its bound, labelled"
             }
             Self::TimeZone => "the zone that timestamps without one are read and shown in",
+            Self::UseSortOrders => {
+                "'on' or 'off': whether files that name the order that they are in are not sorted again"
+            }
             Self::WireTypes => {
-                "'compatible' with every driver, or 'native': views and dictionaries as the engine makes them"
+                "'compatible' with every driver; 'zoneless': so, and timestamps with a zone as those of UTC without one; or 'native': views and dictionaries as the engine makes them"
             }
         }
     }
@@ -128,6 +137,7 @@ impl Key {
             "placement" => "landfast.placement",
             "stale_reads" => "landfast.stale_reads",
             "compression" => "landfast.compression",
+            "use_sort_orders" => USE_SORT_ORDERS,
             "wire_types" => "landfast.wire_types",
             other => other,
         };
@@ -166,6 +176,8 @@ pub struct SessionSettings {
     pub placement: PlacementMode,
     /// The zone of timestamps without one, as IANA name or offset.
     pub time_zone: String,
+    /// Whether files that name the order that they are in are not sorted again.
+    pub use_sort_orders: bool,
     /// Which Arrow types results have when they are sent.
     pub wire_types: WireTypes,
     /// How results are compressed when they are sent.
@@ -189,6 +201,7 @@ impl Default for SessionSettings {
             max_egress_usd: None,
             placement: PlacementMode::Nearest,
             time_zone: "UTC".to_string(),
+            use_sort_orders: true,
             wire_types: WireTypes::default(),
             compression: Compression::default(),
             target_partitions: None,
@@ -253,18 +266,8 @@ impl SessionSettings {
                     .map(|text| number(key, text, 1, BATCH_ROWS_MAX))
                     .transpose()?;
             }
-            Key::PreferHashJoin => {
-                self.prefer_hash_join = one_of(
-                    key,
-                    value,
-                    &[
-                        ("true", true),
-                        ("on", true),
-                        ("false", false),
-                        ("off", false),
-                    ],
-                )?;
-            }
+            Key::UseSortOrders => self.use_sort_orders = one_of(key, value, &ON_OR_OFF)?,
+            Key::PreferHashJoin => self.prefer_hash_join = one_of(key, value, &ON_OR_OFF)?,
         }
         Ok(())
     }
@@ -300,6 +303,7 @@ impl SessionSettings {
                     Key::Catalog => self.catalog.as_ref().map(|name| text(name.as_str())),
                     Key::Schema => self.schema.as_ref().map(|name| text(name.as_str())),
                     Key::PreferHashJoin => Some(SettingValue::Bool(self.prefer_hash_join)),
+                    Key::UseSortOrders => Some(SettingValue::Bool(self.use_sort_orders)),
                     Key::TargetPartitions => self.target_partitions.and_then(whole),
                     Key::BatchSize => self.batch_size.and_then(whole),
                     Key::MaxEgressUsd => self.max_egress_usd.map(SettingValue::Float),
@@ -375,6 +379,7 @@ impl SessionSettings {
                 .map_or_else(|| UNLIMITED.to_string(), |usd| usd.to_string()),
             Key::Placement => self.placement.to_string(),
             Key::TimeZone => self.time_zone.clone(),
+            Key::UseSortOrders => if self.use_sort_orders { "on" } else { "off" }.to_string(),
             Key::WireTypes => self.wire_types.as_str().to_string(),
             Key::Compression => self.compression.as_str().to_string(),
             Key::TargetPartitions => self
@@ -386,6 +391,14 @@ impl SessionSettings {
         }
     }
 }
+
+/// How what is either on or off may be written.
+const ON_OR_OFF: [(&str, bool); 4] = [
+    ("on", true),
+    ("off", false),
+    ("true", true),
+    ("false", false),
+];
 
 /// How [`SessionSettings::max_egress_usd`] is written where there is none.
 const UNLIMITED: &str = "unlimited";

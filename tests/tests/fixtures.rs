@@ -65,7 +65,7 @@ fn tables_that_pyiceberg_wrote_are_read_as_pyiceberg_reads_them() {
 }
 
 #[test]
-fn files_that_name_the_order_that_they_are_in_are_not_sorted_again() {
+fn files_that_name_the_order_that_they_are_in_are_not_sorted_again_unless_they_shall_be() {
     let fixtures = Fixture::of("java").unwrap();
     let sorted = fixtures
         .iter()
@@ -78,25 +78,29 @@ fn files_that_name_the_order_that_they_are_in_are_not_sorted_again() {
         client.query(make).await.map(|_| ()).unwrap();
         register(&mut client, "orders", sorted).await.unwrap();
         let mut plans = Vec::new();
-        for order in [
-            "day DESC NULLS LAST",
-            "day DESC NULLS LAST, name NULLS FIRST",
-            "day DESC NULLS LAST, name NULLS FIRST LIMIT 3",
-            "day DESC NULLS LAST, name NULLS FIRST, id",
-            "day, name",
-        ] {
-            let sql = format!(
-                "EXPLAIN SELECT day, name, id FROM fixtures.orders.java_sorted ORDER BY {order}"
-            );
-            let (_, told) = client.query(&sql).await.unwrap();
-            let text = arrow::util::pretty::pretty_format_batches(&told).unwrap();
-            plans.push((order, text.to_string()));
+        for used in ["on", "off"] {
+            let set = format!("SET landfast.use_sort_orders = '{used}'");
+            client.query(&set).await.map(|_| ()).unwrap();
+            for order in [
+                "day DESC NULLS LAST",
+                "day DESC NULLS LAST, name NULLS FIRST",
+                "day DESC NULLS LAST, name NULLS FIRST LIMIT 3",
+                "day DESC NULLS LAST, name NULLS FIRST, id",
+                "day, name",
+            ] {
+                let sql = format!(
+                    "EXPLAIN SELECT day, name, id FROM fixtures.orders.java_sorted ORDER BY {order}"
+                );
+                let (_, told) = client.query(&sql).await.unwrap();
+                let text = arrow::util::pretty::pretty_format_batches(&told).unwrap();
+                plans.push((used, order, text.to_string()));
+            }
         }
         plans
     });
-    for (order, plan) in plans {
+    for (used, order, plan) in plans {
         // By the id as well the files were sorted at first, and then no longer.
-        let sorts = order.ends_with("id") || order == "day, name";
+        let sorts = used == "off" || order.ends_with("id") || order == "day, name";
         assert_eq!(plan.contains("SortExec"), sorts, "{order}:\n{plan}");
     }
 }

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use chrono::{NaiveTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, Result as EngineResult, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -160,27 +162,70 @@ fn values(row: Option<&RecordBatch>, count: usize) -> Result<Vec<ArrayRef>> {
 }
 
 /// A value as a literal of the parameter's type; a number or time that this type can't hold exactly keeps its own, so
-/// that `price > 1.005` is never rounded to the column's scale.
+/// that `price > 1.005` is never rounded to the column's scale. A text has no type of its own to keep, and is refused.
 fn literal(value: &ArrayRef, of: &DataType, at: usize) -> Result<ScalarValue> {
     if value.is_null(0) || *value.data_type() == DataType::Null {
         return Ok(ScalarValue::try_new_null(of)?);
     }
-    let of_text = matches!(
-        value.data_type(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    );
+    let of_text = plain_type(value.data_type()) == DataType::Utf8;
     let converted = match cast(value, of, at) {
         Ok(converted) => converted,
         Err(error) if of_text || !comparable(value.data_type(), of) => return Err(error),
         Err(_) => return Ok(ScalarValue::try_from_array(value, 0)?),
     };
-    if !of_text && value.data_type() != of {
+    if of_text {
+        let text = cast(value, &DataType::Utf8, at)?;
+        if !holds_all_of(of, text.as_string::<i32>().value(0)) {
+            return Err(PlannerError::invalid(format!(
+                "parameter ${} is a text of which a {} can't hold all, and texts are not rounded: bind a number or a time, \
+                 or cast the parameter to a finer type where it is compared",
+                at + 1,
+                super::sql_type_name(of)
+            )));
+        }
+    } else if value.data_type() != of {
         let back = cast(&converted, value.data_type(), at);
         if !back.is_ok_and(|back| back.as_ref() == value.as_ref()) {
             return Ok(ScalarValue::try_from_array(value, 0)?);
         }
     }
     Ok(ScalarValue::try_from_array(&converted, 0)?)
+}
+
+/// Whether nothing is lost of a text that can be read as this type. Of doubles nobody expects that.
+fn holds_all_of(of: &DataType, text: &str) -> bool {
+    match of {
+        DataType::Decimal32(_, places)
+        | DataType::Decimal64(_, places)
+        | DataType::Decimal128(_, places)
+        | DataType::Decimal256(_, places) => {
+            has_places(text, usize::try_from(*places).unwrap_or(0))
+        }
+        DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, _) => {
+            has_places(text, places_of(*unit))
+        }
+        // What has a time is read as one; else it is a date alone, however it is written.
+        DataType::Date32 => string_to_datetime(&Utc, text)
+            .ok()
+            .is_none_or(|time| time.time() == NaiveTime::MIN && has_places(text, 0)),
+        _ => true,
+    }
+}
+
+/// Whether a number, or a time, has nothing but noughts after so many places behind the point.
+fn has_places(text: &str, places: usize) -> bool {
+    let behind = text.split_once('.').map_or("", |(_, behind)| behind);
+    let digits = behind.bytes().take_while(u8::is_ascii_digit);
+    digits.skip(places).all(|digit| digit == b'0')
+}
+
+fn places_of(unit: TimeUnit) -> usize {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
 }
 
 /// Whether a value of one type means something beside the other, though that can't hold it.

@@ -147,14 +147,6 @@ impl PlannedQuery {
         self.now_unix_ns
     }
 
-    /// How many partitions it was planned for; the same files are cut alike only for as many.
-    pub fn target_partitions(&self) -> Option<usize> {
-        match &self.rows {
-            Rows::Plan { context, .. } => Some(context.session_config().target_partitions()),
-            Rows::Ready(_) | Rows::Analysis(_) => None,
-        }
-    }
-
     /// How many rows it gives, where that is known before it runs.
     pub fn rows_exact(&self) -> Option<u64> {
         let rows = match &self.rows {
@@ -371,6 +363,7 @@ impl Engine {
                 mode: request.settings.placement.clone(),
                 seconds_per_usd: self.seconds_per_usd,
             },
+            sort_orders: request.settings.use_sort_orders,
             log: log.clone(),
             // The time that the query's own now() gives.
             now_unix_ms: started.map_or(0, |started| started.timestamp_millis()),

@@ -58,6 +58,8 @@ pub(super) struct Absentees<'a> {
     pub(super) partition: &'a [(i32, ScalarValue)],
     /// Initial defaults by field id.
     pub(super) defaults: &'a [(i32, ScalarValue)],
+    /// Whether a column without either must be there, be it optional.
+    pub(super) refused: bool,
 }
 
 impl FileColumns {
@@ -207,7 +209,17 @@ impl Absentees<'_> {
                 .find(|(known, _)| Some(*known) == id)
                 .map(|(_, v)| v.clone())
         };
-        match known(self.partition).or_else(|| known(self.defaults)) {
+        let value = known(self.partition).or_else(|| known(self.defaults));
+        if self.refused {
+            // The default of a whole struct says nothing of the one field of it that is asked for.
+            let value = value.filter(|value| value.data_type() == *field.data_type());
+            return match (value, id) {
+                (Some(value), _) => Ok(value),
+                (None, Some(id)) => exec_err!("the file lacks the field of id {id}"),
+                (None, None) => exec_err!("the file lacks '{}'", field.name()),
+            };
+        }
+        match value {
             Some(value) => Ok(value),
             None if field.is_nullable() => ScalarValue::try_new_null(field.data_type()),
             None => exec_err!("the file lacks '{}', which is required", field.name()),

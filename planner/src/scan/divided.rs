@@ -3,7 +3,8 @@
 //!
 //! Only a plan whose every row comes from one row of one data file, and from nothing else, is divided. Each share is a
 //! plan of its own over its own files, so no share ever waits for another or holds what another needs. The same
-//! statement on the same snapshots gives the same shares wherever it is planned; a digest of them says whether it did.
+//! statement on the same snapshots gives the same shares wherever it is planned: they are made of what manifests say of
+//! the files, and of nothing that differs from site to site. A digest of them says whether it did.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -21,15 +22,21 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, StatisticsArgs, StatisticsContext};
-use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file::FileSource;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::{FileScanConfig, FileScanConfigBuilder};
 use datafusion_datasource::source::DataSourceExec;
+use datafusion_datasource::{FileRange, PartitionedFile};
 use sha2::{Digest, Sha256};
 
 use super::summary::lake_scan;
 use crate::{ErrorKind, PlannerError, Result};
+
+/// A file is one piece for each so many bytes of it.
+const PIECE_BYTES: u64 = 64 << 20;
+
+/// Pieces of one file: of a larger one they are larger.
+const PIECES_MAX: u64 = 1024;
 
 /// When a result is divided, and into how many shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +116,7 @@ pub(crate) fn divide(
     let wanted = (bytes / limits.share_bytes.max(1)).max(rows / limits.share_rows.max(1));
     let mut scans = Vec::new();
     collect(plan, &mut scans);
-    let pieces: usize = scans
-        .iter()
-        .flat_map(|scan| &scan.file_groups)
-        .map(FileGroup::len)
-        .sum();
+    let pieces: usize = scans.iter().map(|scan| pieces(scan).len()).sum();
     let shares = usize::try_from(wanted)
         .unwrap_or(usize::MAX)
         .min(limits.shares_max)
@@ -164,6 +167,38 @@ fn collect<'a>(plan: &'a Arc<dyn ExecutionPlan>, found: &mut Vec<&'a FileScanCon
     }
 }
 
+/// The pieces of all files of a scan. How the scan itself cuts them depends on links and threads, so that counts for
+/// nothing here.
+fn pieces(scan: &FileScanConfig) -> Vec<PartitionedFile> {
+    let parts = scan.file_groups.iter().flat_map(FileGroup::iter);
+    // Each file that is listed has one part that begins where it begins.
+    let first = |part: &&PartitionedFile| part.range.as_ref().is_none_or(|at| at.start == 0);
+    parts.filter(first).flat_map(cut).collect()
+}
+
+/// The pieces of the file that a part begins.
+fn cut(first: &PartitionedFile) -> Vec<PartitionedFile> {
+    let size = first.object_meta.size;
+    let length = PIECE_BYTES.max(size / PIECES_MAX);
+    // The last one has what is left over.
+    let count = (size / length).max(1);
+    let offset = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+    let pieces = (0..count).map(|nth| {
+        let mut piece = first.clone();
+        let end = if nth + 1 == count {
+            size
+        } else {
+            (nth + 1) * length
+        };
+        piece.range = (count > 1).then(|| FileRange {
+            start: offset(nth * length),
+            end: offset(end),
+        });
+        piece
+    });
+    pieces.collect()
+}
+
 /// Deals the pieces of all scans to shares of about equal bytes; depends on nothing but the pieces themselves.
 fn deal(scans: &[&FileScanConfig], shares: usize) -> Dealt {
     let mut hash = Sha256::new();
@@ -171,8 +206,8 @@ fn deal(scans: &[&FileScanConfig], shares: usize) -> Dealt {
     let mut weights = vec![0_u64; shares];
     let mut dealt = Vec::with_capacity(scans.len());
     for scan in scans {
-        let mut pieces: Vec<&PartitionedFile> =
-            scan.file_groups.iter().flat_map(FileGroup::iter).collect();
+        let all = pieces(scan);
+        let mut pieces: Vec<&PartitionedFile> = all.iter().collect();
         pieces.sort_by(|a, b| (Reverse(bytes(a)), place(a)).cmp(&(Reverse(bytes(b)), place(b))));
         let mut of_share: Vec<Vec<&PartitionedFile>> = vec![Vec::new(); shares];
         for piece in pieces {
@@ -265,4 +300,33 @@ fn with_files(
         .collect::<EngineResult<Vec<_>>>()?;
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Arc::clone(plan).replace_children(children, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_of_a_file_cover_it_once_whatever_its_size() {
+        for (size, count) in [
+            (0, 1),
+            (1, 1),
+            (2 * PIECE_BYTES - 1, 1),
+            (2 * PIECE_BYTES, 2),
+            (7 * PIECE_BYTES + 5, 7),
+            (1 << 50, PIECES_MAX as usize),
+            (i64::MAX as u64, PIECES_MAX as usize),
+        ] {
+            let pieces = cut(&PartitionedFile::new("f", size));
+            assert_eq!(pieces.len(), count, "{size}");
+            let mut end = 0;
+            for piece in &pieces {
+                let (_, from, to) = place(piece);
+                let to = if to < 0 { size as i64 } else { to };
+                assert_eq!(from, end, "{size}");
+                end = to;
+            }
+            assert_eq!(end, size as i64, "{size}");
+        }
+    }
 }

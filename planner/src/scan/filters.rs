@@ -69,6 +69,14 @@ impl Filters {
         kept
     }
 
+    /// The query's own alone.
+    pub(super) fn without_dynamic(self) -> Self {
+        Self {
+            dynamic: Vec::new(),
+            ..self
+        }
+    }
+
     /// Whether there is a filter that says more when a file is opened than it said when the scan was planned.
     pub(super) fn may_tighten(&self) -> bool {
         !self.dynamic.is_empty()

@@ -18,6 +18,7 @@ mod fence;
 mod files;
 mod filters;
 mod footers;
+mod limits;
 mod mapping;
 mod metadata_columns;
 mod open;
@@ -26,6 +27,7 @@ mod provider;
 mod prune;
 mod reader;
 mod row_columns;
+mod rules;
 mod scan_columns;
 mod sorted;
 mod sound_footer;
@@ -57,7 +59,7 @@ pub use metadata_columns::{
     FILE, LAST_UPDATED_SEQUENCE_NUMBER, METADATA_COLUMNS, POS, ROW_ID, with_metadata_columns,
 };
 pub use provider::LakeTable;
-pub(crate) use sorted::physical_rules;
+pub(crate) use rules::physical_rules;
 pub use source::{LakeFile, LakeParquetSource};
 pub(crate) use summary::scanned_table;
 pub use summary::{ScanSummary, SitePlacement, scan_summaries};
@@ -73,6 +75,8 @@ pub struct ScanContext {
     pub deletes: Arc<DeleteCache>,
     /// How this query weighs its reads.
     pub placement: PlacementPolicy,
+    /// Whether the orders that files' manifest entries name are made use of.
+    pub sort_orders: bool,
     /// What this query reads.
     pub log: ReadLog,
     /// The caller's clock when it planned, in milliseconds since 1970: snapshots' ages are as of then.

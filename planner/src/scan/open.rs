@@ -84,6 +84,11 @@ impl LakeMorselizer {
         config: &FileScanConfig,
         index: usize,
     ) -> Result<Self> {
+        // A limit counts rows that nobody has left out: what a dynamic filter from above leaves is not what it is about.
+        let filters = match config.limit {
+            Some(_) => filters.without_dynamic(),
+            None => filters,
+        };
         let parquet = projected(&every, &projection)?;
         let slim =
             FileScanConfigBuilder::new(config.object_store_url.clone(), Arc::new(parquet.clone()))
@@ -221,6 +226,7 @@ impl Partition {
         let absentees = Absentees {
             partition: &lake.constants,
             defaults: &plan.defaults,
+            refused: false,
         };
         let mapping = plan.mapping.as_deref();
         let schema = footer.file_schema();

@@ -351,7 +351,9 @@ impl TableProvider for LakeTable {
         plan.columns = columns.by_id();
         plan.metadata = columns.metadata();
         plan.row_number = columns.row_number();
-        plan.order = order_of(&self.table, &files);
+        if self.context.sort_orders {
+            plan.order = order_of(&self.table, &files);
+        }
         self.exec(
             state,
             (groups, statistics),

@@ -37,6 +37,7 @@ use super::filters::Filters;
 use super::footers::FileAtSites;
 use super::open::{LakeMorselizer, Shared};
 use super::row_columns::touches;
+use super::sorted::keys_left;
 use super::summary::ScanSummary;
 
 /// What one data file is, and where its bytes are: plain data, attached to DataFusion's `PartitionedFile` as
@@ -110,6 +111,8 @@ pub struct LakeParquetSource {
     parquet: ParquetSource,
     projection: ProjectionExprs,
     filters: Filters,
+    /// The order that the scan gives its rows in, where it says that it does.
+    claimed: Option<LexOrdering>,
     plan: Arc<ScanPlan>,
     context: Arc<ScanContext>,
     memory: Arc<dyn MemoryPool>,
@@ -128,6 +131,7 @@ impl LakeParquetSource {
             projection: ProjectionExprs::from_indices(&all, table),
             parquet,
             filters: Filters::default(),
+            claimed: None,
             plan,
             context,
             memory,
@@ -142,6 +146,14 @@ impl LakeParquetSource {
     /// The order that the rows of each file are in, in terms of the table's columns.
     pub(super) fn order(&self) -> Option<&LexOrdering> {
         self.plan.order.as_ref()
+    }
+
+    /// The same of a scan that says that it gives its rows in this order.
+    pub(super) fn claiming(&self, ordering: LexOrdering) -> Self {
+        Self {
+            claimed: Some(ordering),
+            ..self.clone()
+        }
     }
 
     fn with_parquet(&self, parquet: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {
@@ -296,12 +308,20 @@ impl FileSource for LakeParquetSource {
         self.parquet.reorder_files(files)
     }
 
+    /// Takes every projection but one that leaves out a column of an order that the scan says it gives: whether it does
+    /// is checked on what comes out.
     fn try_pushdown_projection(
         &self,
         projection: &ProjectionExprs,
     ) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.try_merge(projection)?;
+        if let Some(claimed) = &self.claimed
+            && keys_left(claimed, &merged) < keys_left(claimed, &self.projection)
+        {
+            return Ok(None);
+        }
         Ok(Some(Arc::new(Self {
-            projection: self.projection.try_merge(projection)?,
+            projection: merged,
             ..self.clone()
         })))
     }

@@ -7,19 +7,25 @@ pub enum WireTypes {
     /// Those that every released driver reads: no views, dictionaries, run-end encoding or narrow decimals.
     #[default]
     Compatible,
+    /// The same, and timestamps with a zone as those of UTC without one: for drivers that can't read a zone.
+    Zoneless,
     /// As the engine makes them.
     Native,
 }
 
 impl WireTypes {
     /// Every one with its name in settings.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("compatible", Self::Compatible), ("native", Self::Native)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("compatible", Self::Compatible),
+        ("zoneless", Self::Zoneless),
+        ("native", Self::Native),
+    ];
 
     /// Its name in settings.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Compatible => "compatible",
+            Self::Zoneless => "zoneless",
             Self::Native => "native",
         }
     }

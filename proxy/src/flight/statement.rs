@@ -229,7 +229,7 @@ impl Core {
                     share: None,
                 };
                 division = self.division(&plan, parameters.as_ref(), &replan);
-                let redeemed = redeemed(replan, &plan, division);
+                let redeemed = redeemed(replan, division);
                 self.info_with_tickets(caller, &query, &schema, redeemed, descriptor)
             });
         let info = match issued {
@@ -389,21 +389,13 @@ impl Core {
 }
 
 /// What the tickets of a query redeem: its rows, or each a share of them.
-fn redeemed(replan: Replan, plan: &PlannedQuery, division: Option<Division>) -> Vec<Redeems> {
+fn redeemed(replan: Replan, division: Option<Division>) -> Vec<Redeems> {
     let Some(division) = division else {
         return vec![Redeems::Query(replan)];
     };
     let of = |number| {
         let mut replan = replan.clone();
         replan.share = Some(Share { number, division });
-        // Another proxy, of another size, cuts files alike only when it plans for as many partitions.
-        if let Some(partitions) = plan.target_partitions() {
-            let key = "datafusion.execution.target_partitions";
-            replan.settings.retain(|(other, _)| other != key);
-            replan
-                .settings
-                .push((key.to_owned(), partitions.to_string()));
-        }
         Redeems::Query(replan)
     };
     (0..division.shares).map(of).collect()

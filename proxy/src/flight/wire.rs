@@ -1,4 +1,5 @@
-//! What goes over the wire: by default the Arrow types that every released driver reads, and on demand the engine's own.
+//! What goes over the wire: by default the Arrow types that every released driver reads, and on demand the engine's own, or
+//! for one driver no timestamps with a zone.
 //!
 //! By default, view types, dictionaries, run-end encoding, list views, 16-bit floats and the narrow decimals become what they
 //! stand for. Of metadata, result fields carry nothing but the digits of decimals, without which JDBC tells programs that
@@ -62,6 +63,7 @@ fn with_digits(field: FieldRef) -> FieldRef {
 pub(super) fn wire_schema_in(schema: &Schema, types: WireTypes) -> SchemaRef {
     let of = match types {
         WireTypes::Compatible => wire_type,
+        WireTypes::Zoneless => zoneless_type,
         WireTypes::Native => native_type,
     };
     let fields = schema.fields().iter();
@@ -129,6 +131,16 @@ fn wire_type(data_type: &DataType) -> DataType {
         DataType::Dictionary(_, values) => wire_type(values),
         DataType::RunEndEncoded(_, values) => wire_type(values.data_type()),
         other => in_nested(other, wire_type),
+    }
+}
+
+/// The same for drivers that can't read a timestamp with a zone: the same moment as a timestamp of UTC without one.
+fn zoneless_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
+        DataType::Dictionary(_, values) => zoneless_type(values),
+        DataType::RunEndEncoded(_, values) => zoneless_type(values.data_type()),
+        other => wire_type(&in_nested(other, zoneless_type)),
     }
 }
 

@@ -67,7 +67,7 @@ final class Dbeaver {
     }
   }
 
-  private static String only(Connection connection, String sql) throws SQLException {
+  static String only(Connection connection, String sql) throws SQLException {
     try (Statement statement = connection.createStatement();
         ResultSet rows = statement.executeQuery(sql)) {
       rows.next();

@@ -1,5 +1,6 @@
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -45,6 +46,25 @@ public final class Drive {
     by("catalog", url, catalog, "select count(*) from types.spark_types");
     by("catalog in the URL", url + (url.contains("?") ? "&" : "?") + "catalog=lake", user, "select count(*) from types.spark_types");
     by("no catalog", url, user, "select count(*) from types.spark_types");
+    Properties zoneless = properties(arguments[3]);
+    zoneless.putAll(user);
+    zoneless.put("landfast.wire_types", "zoneless");
+    Say.tried("zoneless", () -> {
+      try (Connection another = DriverManager.getConnection(url, zoneless)) {
+        return Dbeaver.only(another, "select zoned from lake.types.pyiceberg_all_types where id = 1");
+      }
+    });
+    Say.tried("zoneless prepared", () -> {
+      try (Connection another = DriverManager.getConnection(url, zoneless);
+          PreparedStatement statement = another.prepareStatement("select zoned, naive, word from lake.types.pyiceberg_all_types where id = ?")) {
+        statement.setLong(1, 1);
+        try (ResultSet rows = statement.executeQuery()) {
+          rows.next();
+          boolean same = rows.getMetaData().getColumnType(1) == statement.getMetaData().getColumnType(1);
+          return rows.getMetaData().getColumnType(1) + " " + same + " " + rows.getObject(1) + " " + rows.getObject(3);
+        }
+      }
+    });
     user.put("password", "wrong");
     by("wrong password", url, user, "select 42");
     Properties strange = new Properties();

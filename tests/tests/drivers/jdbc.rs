@@ -215,6 +215,9 @@ fn dbeaver(found: &Findings, version: &str) {
         "dbeaver zoned",
         &format!("by {getter}: 2024-02-29 10:00:00.000001"),
     )]);
+    // Unless it gets none.
+    found.are(&[("zoneless", "by getObject: 2024-02-29 10:00:00.000001")]);
+    found.say(&[("zoneless prepared", "93 true 2024-02-29 10:00:00.000001 ")]);
 }
 
 fn listings(found: &Findings, version: &str) {

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int32Array, Int64Array, NullArray, RecordBatch, StringArray,
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, NullArray, RecordBatch,
+    StringArray,
 };
+use arrow::datatypes::Int32Type;
 
 use super::lake::{Lake, shape};
 use crate::ErrorKind;
@@ -230,6 +232,90 @@ async fn bound_values_are_used_as_if_they_had_been_written() {
             .await,
         ["7|X"]
     );
+}
+
+#[tokio::test]
+async fn a_text_is_refused_where_its_parameters_type_would_round_or_cut_it() {
+    let lake = Lake::new().await;
+    let columns = [
+        ("price", "decimal(15, 2)"),
+        ("day", "date"),
+        ("moment", "timestamp"),
+        ("zoned", "timestamptz"),
+        ("clock", "time"),
+        ("x", "double"),
+        ("n", "long"),
+    ];
+    lake.table("lake.tpch.events", &columns).await;
+    let digits = format!("1.{}1", "0".repeat(40));
+    for (column, whole, rounded) in [
+        (
+            "price",
+            vec!["1.00", "-1.5", "1.500", "7", ".25", " 3.10 "],
+            vec!["1.005", "1.001", "-0.004", &digits],
+        ),
+        (
+            "day",
+            vec![
+                "2024-01-01",
+                "2024-1-1",
+                "2024-01-01 00:00:00.000",
+                "9999-12-31",
+                "0001-01-01",
+            ],
+            vec![
+                "2024-01-01 12:00:00",
+                "2024-01-01T00:00:00.0000000001",
+                "9999-12-31 00:00:01",
+            ],
+        ),
+        (
+            "moment",
+            vec![
+                "2024-01-01",
+                "2024-01-01 12:00:00.123456",
+                "2024-01-01T12:00:00.123456000",
+            ],
+            vec!["2024-01-01 12:00:00.1234561", "9999-12-31 12:00:00.0000001"],
+        ),
+        (
+            "zoned",
+            vec!["2024-01-01 12:00:00.123456+02:00"],
+            vec!["2024-01-01 12:00:00.123456789+02:00"],
+        ),
+        (
+            "clock",
+            vec!["12:00:00", "12:00:00.123456"],
+            vec!["12:00:00.1234567"],
+        ),
+        ("x", vec!["0.1", "1e3"], vec![]),
+        ("n", vec!["7"], vec![]),
+    ] {
+        let sql = format!("SELECT count(*) FROM events WHERE {column} = ?");
+        for text in whole {
+            assert_eq!(lake.bound(&sql, &row(vec![self::text(text)])).await, ["0"]);
+        }
+        for text in rounded {
+            let values: [ArrayRef; 2] = [
+                self::text(text),
+                Arc::new(DictionaryArray::<Int32Type>::from_iter([text])),
+            ];
+            for value in values {
+                let error = lake.plan(&sql, Some(&row(vec![value])), &[]).await;
+                let error = error.expect_err(text);
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{text}: {error}");
+                let said = error.to_string();
+                assert!(
+                    said.contains("$1") && said.contains("not rounded"),
+                    "{said}"
+                );
+                assert!(!said.contains(text), "{said}");
+            }
+        }
+    }
+    let as_decimal = "SELECT count(*) FROM events WHERE price < CAST(? AS decimal(20, 3))";
+    let found = lake.bound(as_decimal, &row(vec![text("1.005")])).await;
+    assert_eq!(found, ["0"], "the error's own advice");
 }
 
 #[tokio::test]

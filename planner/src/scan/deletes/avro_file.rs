@@ -22,7 +22,6 @@ use landfast_sites::CanonicalUri;
 use super::corrupt;
 use super::rows::{BATCH_ROWS, RowsWanted};
 use crate::scan::columns::{FileColumns, FileSchema};
-use crate::scan::mapping::IdSource;
 use crate::types::FIELD_ID_KEY;
 
 /// Gives the columns of a whole delete file, batch by batch, each with how many bytes its block takes.
@@ -38,11 +37,7 @@ pub(super) fn read(
     let file = AvroFile::open(bytes).map_err(|reason| corrupt(uri, reason))?;
     let fields: Vec<FieldRef> = file.fields().iter().map(arrow_field).collect();
     let inferred = Arc::new(Schema::new(fields));
-    if IdSource::of(&inferred, wanted.mapping) == IdSource::Position {
-        let reason = "it has no field ids, and the table has no name mapping \
-             (property 'schema.name-mapping.default')";
-        return Err(corrupt(uri, reason));
-    }
+    wanted.refuse_positions(uri, &inferred)?;
     let schema = FileSchema {
         inferred: &inferred,
         in_nanos: None,

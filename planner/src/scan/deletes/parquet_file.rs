@@ -36,17 +36,15 @@ impl DeleteColumns {
     /// # Errors
     /// The file is no Parquet file, or has no such columns.
     pub(super) fn open(uri: &CanonicalUri, bytes: Bytes, rows: &RowsWanted<'_>) -> Result<Self> {
-        let RowsWanted {
-            columns: wanted,
-            mapping,
-            absentees,
-        } = *rows;
         let broken = |error: parquet::errors::ParquetError| corrupt(uri, error);
         let metadata = ParquetMetaDataReader::new()
             .parse_and_finish(&bytes)
             .map_err(broken)?;
         let footer = Footer::of(metadata).map_err(broken)?;
-        let resolved = FileColumns::resolve(uri, wanted, footer.file_schema(), mapping, absentees);
+        let schema = footer.file_schema();
+        rows.refuse_positions(uri, schema.inferred)?;
+        let wanted = rows.columns;
+        let resolved = FileColumns::resolve(uri, wanted, schema, rows.mapping, rows.absentees);
         let options = ArrowReaderOptions::new().with_schema(Arc::clone(resolved.file_schema()));
         let metadata =
             ArrowReaderMetadata::try_new(Arc::clone(&footer.metadata), options).map_err(broken)?;

@@ -181,9 +181,11 @@ impl DeleteReader<'_> {
                 Field::clone(&field).with_name(name).with_nullable(true)
             });
             let wanted = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            // A delete file has all of its key: to one that lacks a part of it, that would be NULL in every row.
             let absentees = Absentees {
                 partition: &[],
                 defaults: &defaults,
+                refused: true,
             };
             let wanted = RowsWanted {
                 columns: &wanted,
@@ -205,6 +207,7 @@ impl DeleteReader<'_> {
         let set = decoded(file.size_bytes, decode).await?;
         Ok(Kept::Keys(Arc::new(set)))
     }
+
     /// The positions that are deleted from the data file `of`; none where no delete file has any of it.
     ///
     /// # Errors

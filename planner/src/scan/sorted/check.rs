@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::PlannerError;
 use crate::scan::steps::BatchStep;
+use crate::settings::USE_SORT_ORDERS;
 
 /// Checks the rows of one partition, file after file.
 #[derive(Debug)]
@@ -37,15 +38,7 @@ impl OrderCheck {
         ordering: &LexOrdering,
         projection: &ProjectionExprs,
     ) -> Option<Self> {
-        let columns = ordering.iter().map_while(|sorted| {
-            let column = sorted.expr.downcast_ref::<Column>()?;
-            let place = projection.iter().position(|projected| {
-                let own = projected.expr.downcast_ref::<Column>();
-                own.is_some_and(|own| own.index() == column.index())
-            });
-            Some((place?, sorted.options))
-        });
-        let columns: Vec<_> = columns.collect();
+        let columns: Vec<_> = left(ordering, projection).collect();
         (!columns.is_empty()).then(|| Self {
             columns,
             last: Mutex::new(None),
@@ -99,13 +92,34 @@ impl OrderCheck {
     }
 }
 
+/// The columns that an order begins with and that a projection leaves, by position among what it gives.
+fn left(
+    ordering: &LexOrdering,
+    projection: &ProjectionExprs,
+) -> impl Iterator<Item = (usize, SortOptions)> {
+    ordering.iter().map_while(|sorted| {
+        let column = sorted.expr.downcast_ref::<Column>()?;
+        let place = projection.iter().position(|projected| {
+            let own = projected.expr.downcast_ref::<Column>();
+            own.is_some_and(|own| own.index() == column.index())
+        });
+        Some((place?, sorted.options))
+    })
+}
+
+/// How much of an order can be checked after a projection: so many of its columns.
+pub(in crate::scan) fn keys_left(ordering: &LexOrdering, projection: &ProjectionExprs) -> usize {
+    left(ordering, projection).count()
+}
+
 impl BatchStep for FileOrderCheck {
     fn step(&self, batch: RecordBatch) -> Result<RecordBatch> {
         if self.check.follows(&batch)? {
             return Ok(batch);
         }
         Err(PlannerError::internal(format!(
-            "the data file {} is corrupt: its rows are not in the sort order that its manifest entry names",
+            "the data file {} is corrupt: its rows are not in the sort order that its manifest entry names \
+             (SET {USE_SORT_ORDERS} = 'off' reads it without)",
             self.uri
         ))
         .into())

@@ -2,7 +2,7 @@
 //!
 //! - [`order_of`]: in which order the rows of every file are, by the sort order that each file's manifest entry names.
 //! - [`chains`]: files one after the other where their bounds don't overlap, and otherwise in streams of their own.
-//! - [`physical_rules`]: put such a scan in the place of the usual one, where the plan has a use for the order.
+//! - [`SortedScans`]: puts such a scan in the place of the usual one, where the plan has a use for the order.
 //! - [`OrderCheck`]: fails the query where a file isn't in the order that its manifest entry names.
 //!
 //! # Invariants
@@ -23,8 +23,8 @@ use iceberg::spec::{
 };
 use landfast_catalog::{DataFile, TableSnapshot};
 
-pub(super) use check::OrderCheck;
-pub(crate) use rule::physical_rules;
+pub(super) use check::{OrderCheck, keys_left};
+pub(super) use rule::SortedScans;
 
 /// The id of the order of files that nobody sorted.
 const UNSORTED: i32 = 0;

@@ -1,7 +1,6 @@
 //! [`SortedScans`]: scans in the order that something above them asks for.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
@@ -11,7 +10,6 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, LexRequirement};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary,
@@ -20,29 +18,17 @@ use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::{FileScanConfig, FileScanConfigBuilder};
 use datafusion_datasource::source::DataSourceExec;
-use landfast_sites::CanonicalUri;
 
 use super::chains::{STREAMS_MAX, Stretch, chain};
-use crate::scan::source::{LakeFile, LakeParquetSource};
+use crate::scan::source::LakeParquetSource;
 
 /// Scans of more files are left as they are: so many that follow each other are rare, and looking costs time.
 const FILES_MAX: usize = 10_000;
 
-/// DataFusion's rule that adds sorts where they are needed.
-const ORDERING_RULE: &str = "EnsureRequirements";
-
-/// DataFusion's rules, and before the one that adds sorts the one that makes some of them needless.
-pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let sorts = rules.iter().position(|rule| rule.name() == ORDERING_RULE);
-    rules.insert(sorts.unwrap_or_default(), Arc::new(SortedScans));
-    rules
-}
-
 /// Where something asks for rows in the order in which their files have them, has the scan give them so. What the scan
 /// then promises, the rules that follow make use of: no sort is left where none is needed.
 #[derive(Debug, Default)]
-struct SortedScans;
+pub(in crate::scan) struct SortedScans;
 
 impl PhysicalOptimizerRule for SortedScans {
     fn optimize(
@@ -161,24 +147,25 @@ fn sorted(scan: &FileScanConfig, ordering: LexOrdering, streams: usize) -> Optio
     }
     let cut = scan.file_groups.iter().flat_map(FileGroup::iter);
     let groups = dealt(cut.cloned(), &ordering, streams).or_else(|| {
-        // Parts of one file overlap, as far as anybody knows: perhaps there are few enough files.
-        let mut seen: HashSet<CanonicalUri> = HashSet::new();
+        // Parts of one file overlap, as far as anybody knows: perhaps there are few enough files. Each that is listed, be
+        // it twice, has one part that begins where it begins.
         let parts = scan.file_groups.iter().flat_map(FileGroup::iter);
-        let whole = parts.filter_map(|part| {
-            let file = part.extension::<Arc<LakeFile>>()?;
-            seen.insert(file.uri.clone()).then(|| {
-                let mut whole = part.clone();
-                whole.range = None;
-                whole
-            })
+        let first = |part: &&PartitionedFile| part.range.as_ref().is_none_or(|at| at.start == 0);
+        let whole = parts.filter(first).map(|part| {
+            let mut whole = part.clone();
+            whole.range = None;
+            whole
         });
         dealt(whole, &ordering, streams)
     });
     let mut groups = groups?;
+    let source = scan.file_source().downcast_ref::<LakeParquetSource>()?;
+    let source = source.claiming(ordering.clone());
     // Where there are fewer streams than threads, rows would be dealt to more of them, and lose their order.
     groups.resize_with(groups.len().max(streams), || FileGroup::new(Vec::new()));
     Some(
         FileScanConfigBuilder::from(scan.clone())
+            .with_source(Arc::new(source))
             .with_file_groups(groups)
             .with_output_ordering(vec![ordering])
             .build(),

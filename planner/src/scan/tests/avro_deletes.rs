@@ -149,7 +149,7 @@ async fn keys_in_avro_are_null_where_they_are_and_of_the_type_that_the_column_ha
 }
 
 #[tokio::test]
-async fn keys_within_records_and_those_that_a_file_lacks_are_null() {
+async fn keys_within_records_are_null_where_the_record_is() {
     let lake = Lake::new();
     let inner = json!({"type": "record", "name": "inner", "fields": [
         {"name": "list", "type": {"type": "array", "items": "long"}}, optional(12, "b", "long")]});
@@ -225,6 +225,9 @@ async fn what_is_wrong_with_a_delete_file_in_avro_is_said_and_names_it() {
     let nameless = avro(&json!([{"name": "n", "type": "int"}]), &[long(1)], 1);
     let text = refused(keys(&lake, &[1], &nameless)).await;
     assert!(text.contains("no field ids"), "{text}");
+    let other = avro(&json!([optional(2, "s", "string")]), &[long(0)], 1);
+    let text = refused(keys(&lake, &[1], &other)).await;
+    assert!(text.contains("lacks the field of id 1"), "{text}");
     let listed = json!([optional(1, "n", json!({"type": "array", "items": "int"}))]);
     let text = refused(keys(&lake, &[1], &avro(&listed, &[long(0)], 1))).await;
     assert!(text.contains("'0'"), "{text}");

@@ -1,9 +1,10 @@
 //! A result divided into shares is the result.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::DataType;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use futures::TryStreamExt;
 use landfast_catalog::DataFile;
 
@@ -120,6 +121,40 @@ async fn planned_again_the_shares_are_the_same_and_other_files_are_other_shares(
         ErrorKind::FailedPrecondition,
         "no such share"
     );
+}
+
+#[tokio::test]
+async fn a_proxy_whose_link_has_it_cut_files_otherwise_has_the_same_shares() {
+    let lakes = [Duration::ZERO, Duration::from_secs(2)].map(Lake::linked);
+    let tables = lakes.each_ref().map(|lake| {
+        let wide = |at: i64| {
+            let uri = format!("{ROOT}/data/{at}.parquet");
+            wide_file(lake, &uri, at * 10_000, 3000)
+        };
+        let columns = vec![column(1, "n", "long"), column(2, "s", "string")];
+        lake.table(metadata(columns, &[]), (0..3).map(wide).collect())
+    });
+    let sql = "SELECT n, s FROM t";
+    let here = tables[0].plan(sql).await.unwrap();
+    let there = tables[1].plan(sql).await.unwrap();
+    let cut = |plan: &Arc<dyn ExecutionPlan>| {
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        text.contains(".parquet:0..")
+    };
+    assert!(cut(&here) && !cut(&there));
+
+    let division = divide(&here, (1 << 20, 100), &LIMITS).unwrap();
+    assert_eq!(divide(&there, (1 << 20, 100), &LIMITS), Some(division));
+    let mut union = vec![];
+    for number in 0..3 {
+        let here = of_share(&tables[0], &here, number, &division).await;
+        let there = of_share(&tables[1], &there, number, &division).await;
+        assert_eq!(here.unwrap(), *there.as_ref().unwrap());
+        union.extend(there.unwrap());
+    }
+    union.sort_unstable();
+    let all = (0..3).flat_map(|at| at * 10_000..at * 10_000 + 3000);
+    assert_eq!(union, all.collect::<Vec<i64>>());
 }
 
 #[tokio::test]

@@ -51,6 +51,11 @@ pub(super) struct Lake {
 
 impl Lake {
     pub(super) fn new() -> Self {
+        Self::linked(Duration::from_millis(40))
+    }
+
+    /// With a link to the origin that takes so long.
+    pub(super) fn linked(latency: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["cloud", "here"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
@@ -74,7 +79,7 @@ impl Lake {
             timeouts: Timeouts::default(),
         };
         let link = Link {
-            latency: Duration::from_millis(40),
+            latency,
             bandwidth_bytes_per_s: 125_000_000,
             usd_per_gib: 0.1,
         };
@@ -159,6 +164,7 @@ impl Lake {
                 mode,
                 seconds_per_usd: 1.0,
             },
+            sort_orders: true,
             log: ReadLog::new(),
             now_unix_ms: 1_000_000,
             first_listing_wait: Duration::from_secs(60),
@@ -265,7 +271,16 @@ impl Table {
 
     /// Plans and runs a query: its rows as text, and what its scans were planned to read.
     pub(super) async fn run(&self, sql: &str) -> Result<(String, Vec<ScanSummary>)> {
-        let session = self.session();
+        self.run_in(4, sql).await
+    }
+
+    /// The same in so many partitions.
+    pub(super) async fn run_in(
+        &self,
+        partitions: usize,
+        sql: &str,
+    ) -> Result<(String, Vec<ScanSummary>)> {
+        let session = self.session_of(partitions);
         let plan = session.sql(sql).await?.create_physical_plan().await?;
         let summaries = scan_summaries(&plan);
         let batches = collect(plan, session.task_ctx()).await?;
@@ -275,6 +290,11 @@ impl Table {
     /// The rows of a query, one text a row, values separated by a blank.
     pub(super) async fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.run(sql).await.unwrap().0)
+    }
+
+    /// The same of a query that runs in so many partitions.
+    pub(super) async fn rows_in(&self, partitions: usize, sql: &str) -> Vec<String> {
+        rows(&self.run_in(partitions, sql).await.unwrap().0)
     }
 
     pub(super) async fn error(&self, sql: &str) -> String {
@@ -302,6 +322,26 @@ fn rows(table: &str) -> Vec<String> {
             .join(" ")
     };
     lines.map(cells).collect()
+}
+
+/// A file of so many rows of `n` (field 1), from a number on, and of `s` (field 2): texts of 4 KiB, no two alike; 100 rows to
+/// a row group.
+pub(super) fn wide_file(lake: &Lake, uri: &str, from: i64, rows: i64) -> DataFile {
+    let text: Vec<String> = (from..from + rows).map(|n| format!("{n:04096}")).collect();
+    let columns = vec![
+        (
+            field(1, "n", DataType::Int64),
+            longs((from..from + rows).map(Some)),
+        ),
+        (
+            field(2, "s", DataType::Utf8),
+            texts(text.iter().map(|text| Some(text.as_str()))),
+        ),
+    ];
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(100))
+        .build();
+    lake.write_with(uri, &batch(columns), (0, vec![]), properties)
 }
 
 /// A field with an id.

@@ -9,6 +9,7 @@ mod distinct_counts;
 mod divided;
 mod filters;
 mod foreign;
+mod incomplete_keys;
 mod keys;
 mod keys_ruled_out;
 pub(super) mod lake;

@@ -1,5 +1,7 @@
 //! Files that their writer sorted.
 
+use std::time::Duration;
+
 use arrow::datatypes::DataType;
 use datafusion::physical_plan::displayable;
 use landfast_catalog::DataFile;
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::delete_files::vectors;
 use super::lake::*;
+use crate::placement::PlacementMode;
+use crate::scan::ScanContext;
 use crate::{ErrorKind, PlannerError};
 
 type Row = (Option<i64>, Option<&'static str>);
@@ -208,10 +212,160 @@ async fn a_file_that_is_not_in_the_order_that_it_names_fails_the_query() {
         text.contains("data/a.parquet") && text.contains("sort order"),
         "{text}"
     );
+    assert!(
+        text.contains("SET landfast.use_sort_orders = 'off'"),
+        "{text}"
+    );
     assert_eq!(
         table.rows("SELECT count(*) FROM t WHERE n >= 0").await,
         ["30"]
     );
+}
+
+#[tokio::test]
+async fn an_order_is_checked_by_columns_that_nobody_asks_for_too() {
+    let lake = Lake::new();
+    let mut rows = numbered(0, 30);
+    rows.swap(14, 15);
+    let table = lake.table(
+        metadata_of(vec![by_both()]),
+        vec![sorted_file(&lake, "a", Some(1), &rows)],
+    );
+    for partitions in [1, 4] {
+        for sql in [
+            "SELECT s FROM t ORDER BY n NULLS FIRST",
+            "SELECT s FROM t ORDER BY n NULLS FIRST LIMIT 20",
+            "SELECT n + 1 AS m FROM t ORDER BY n NULLS FIRST",
+            &format!("SELECT n FROM t {BOTH}"),
+        ] {
+            let found = table.run_in(partitions, sql).await;
+            let error = found.expect_err(sql).to_string();
+            assert!(error.contains("sort order"), "{sql}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_a_file_is_not_in_costs_a_sort_where_orders_are_not_used() {
+    let lake = Lake::new();
+    let mut rows = numbered(0, 30);
+    rows.swap(14, 15);
+    let files = vec![sorted_file(&lake, "a", Some(1), &rows)];
+    let context = ScanContext {
+        sort_orders: false,
+        ..ScanContext::clone(&lake.context(PlacementMode::Nearest))
+    };
+    let table = lake.table_in(
+        std::sync::Arc::new(context),
+        metadata_of(vec![by_both()]),
+        files,
+    );
+    let sql = "SELECT n FROM t ORDER BY n NULLS FIRST";
+    assert!(sorts(&table, sql).await);
+    let expected: Vec<String> = (0..30).map(|n: i64| n.to_string()).collect();
+    assert_eq!(table.rows(sql).await, expected);
+}
+
+#[tokio::test]
+async fn a_file_that_is_listed_twice_is_read_twice_in_order_too() {
+    let lake = Lake::linked(Duration::ZERO);
+    let mut large = wide_file(&lake, &file("large"), 0, 4000);
+    large.sort_order_id = Some(1);
+    // Cut, the files are more than are merged; whole, they are not.
+    let small = (0..27).map(|at| sorted_file(&lake, &format!("s{at}"), Some(1), &numbered(0, 10)));
+    let mut files: Vec<DataFile> = small.collect();
+    files.extend([large.clone(), large]);
+    let table = lake.table(metadata_of(vec![by_both()]), files);
+    let sql = "SELECT n, octet_length(s) AS bytes FROM t ORDER BY n NULLS FIRST";
+    let cut = plan(&table, "SELECT n, s FROM t").await;
+    assert!(cut.matches("large.parquet:").count() > 5, "{cut}");
+    assert!(!sorts(&table, sql).await, "{}", plan(&table, sql).await);
+    let found = table.rows(sql).await;
+    assert_eq!(found.len(), 2 * 4000 + 27 * 10);
+    let counted = table.rows("SELECT count(*), count(s) FROM t").await;
+    assert_eq!(counted, ["8270 8270"]);
+    assert_eq!(found[8268..], ["3999 4096", "3999 4096"]);
+}
+
+/// 100 files of ten rows, `n` from 0 to 999, and `v`, which is least where `n` is 100 and more, and grows with `n` within
+/// the first ten rows, those up to the hundredth, and the rest.
+fn numbered_with_values(lake: &Lake) -> Table {
+    let value = |n: i64| match n {
+        ..10 => n + 100,
+        10..100 => n + 500,
+        _ => n - 100,
+    };
+    let files = (0..100_i64).map(|at| {
+        let rows = at * 10..at * 10 + 10;
+        let columns = vec![
+            (
+                field(1, "n", DataType::Int64),
+                longs(rows.clone().map(Some)),
+            ),
+            (field(2, "s", DataType::Utf8), texts([Some("a"); 10])),
+            (
+                field(3, "v", DataType::Int64),
+                longs(rows.map(value).map(Some)),
+            ),
+        ];
+        let mut data = lake.write(&file(&format!("f{at:02}")), &batch(columns), 0, vec![]);
+        data.sort_order_id = Some(1);
+        data
+    });
+    let columns = vec![
+        column(1, "n", "long"),
+        column(2, "s", "string"),
+        column(3, "v", "long"),
+    ];
+    let mut metadata = metadata(columns, &[]);
+    let unsorted = json!({"order-id": 0, "fields": []});
+    metadata["sort-orders"] = json!([unsorted, sorted_by(1, &[(1, "asc", "nulls-first")])]);
+    lake.table(metadata, files.collect())
+}
+
+#[tokio::test]
+async fn the_first_rows_of_many_files_are_those_that_come_first() {
+    let lake = Lake::new();
+    let table = numbered_with_values(&lake);
+    let first: Vec<String> = (0..120).map(|n: i64| n.to_string()).collect();
+    for partitions in [1, 2, 4, 16] {
+        for limit in [1, 3, 25, 120] {
+            for condition in ["", "WHERE s = 'a'"] {
+                let sql =
+                    format!("SELECT n FROM t {condition} ORDER BY n NULLS FIRST LIMIT {limit}");
+                let found = table.rows_in(partitions, &sql).await;
+                assert_eq!(found, first[..limit], "{partitions} {sql}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_first_rows_is_not_asked_of_rows_before_them() {
+    let lake = Lake::new();
+    let table = numbered_with_values(&lake);
+    let first = "SELECT n, v FROM t ORDER BY n NULLS FIRST LIMIT 100";
+    let filtered = "SELECT n, v FROM t WHERE s = 'a' ORDER BY n NULLS FIRST LIMIT 100";
+    let joined = "SELECT n, v FROM t JOIN (VALUES ('a')) w(s) ON t.s = w.s \
+         ORDER BY n NULLS FIRST LIMIT 100";
+    let computed = "SELECT n, v + 0 AS v FROM t ORDER BY n NULLS FIRST LIMIT 100";
+    for partitions in [1, 4] {
+        for first in [first, filtered, joined, computed] {
+            let of = |sql: &str| sql.replace("x0", &format!("({first}) x"));
+            let rows = async |sql: &str| table.rows_in(partitions, &of(sql)).await;
+            let sql = "SELECT x.n, x.v FROM x0 ORDER BY x.v LIMIT 3";
+            assert_eq!(rows(sql).await, ["0 100", "1 101", "2 102"], "{first}");
+            let sql = "SELECT x.n, x.v FROM x0 ORDER BY x.v DESC LIMIT 2";
+            assert_eq!(rows(sql).await, ["99 599", "98 598"], "{first}");
+            let sql = "SELECT x.n FROM x0 JOIN (VALUES (0), (103), (599), (899)) k(v) ON x.v = k.v ORDER BY x.n + 0";
+            assert_eq!(rows(sql).await, ["3", "99"], "{first}");
+            let sql =
+                "SELECT count(*) FROM x0 WHERE x.v IN (SELECT v FROM t WHERE n >= 190 AND n < 205)";
+            assert_eq!(rows(sql).await, ["5"], "{first}");
+            let sql = "SELECT min(x.v), max(x.n) FROM x0";
+            assert_eq!(rows(sql).await, ["100 99"], "{first}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-use arrow::datatypes::DataType;
+use arrow::array::{AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
 
 use super::lake::with_rows;
 use super::*;
@@ -66,6 +67,50 @@ async fn a_statement_has_one_schema_in_each_profile() {
 }
 
 #[tokio::test]
+async fn without_zones_a_timestamp_is_that_of_utc_at_any_depth_and_all_else_is_as_ever() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    let zoned = "arrow_cast('2024-02-29T12:30:00', 'Timestamp(Microsecond, Some(\"+02:00\"))')";
+    let sql =
+        format!("SELECT {zoned} AS z, [{zoned}] AS l, named_struct('z', {zoned}) AS s, {TYPES}");
+    let sql = sql.replacen(", SELECT", ",", 1);
+    let plain = schema_on_every_path(&mut client, &sql).await;
+    client
+        .update("SET landfast.wire_types = 'zoneless'")
+        .await
+        .unwrap();
+    let without = schema_on_every_path(&mut client, &sql).await;
+    let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
+    assert_eq!(*without.field(0).data_type(), naive);
+    assert!(
+        matches!(without.field(1).data_type(), DataType::List(item) if *item.data_type() == naive)
+    );
+    assert!(
+        matches!(without.field(2).data_type(), DataType::Struct(of) if *of[0].data_type() == naive)
+    );
+    assert_ne!(plain.fields()[..3], without.fields()[..3]);
+    assert_eq!(plain.fields()[3..], without.fields()[3..]);
+
+    let rows = client.rows(&sql).await.unwrap();
+    let moment = TimestampMicrosecondArray::from(vec![1_709_202_600_000_000]);
+    assert_eq!(rows[0].column(0).as_ref(), &moment);
+    assert_eq!(
+        rows[0].column(1).as_list::<i32>().value(0).as_ref(),
+        &moment
+    );
+    assert_eq!(rows[0].column(2).as_struct().column(0).as_ref(), &moment);
+    client
+        .update("SET landfast.wire_types = 'native'")
+        .await
+        .unwrap();
+    let native = schema_on_every_path(&mut client, &sql).await;
+    assert!(matches!(
+        native.field(0).data_type(),
+        DataType::Timestamp(_, Some(_))
+    ));
+}
+
+#[tokio::test]
 async fn a_statement_keeps_the_types_it_was_prepared_with() {
     let service = service(Limits::default()).await;
     let mut client = service.login("bob").await;
@@ -92,6 +137,7 @@ async fn every_profile_gives_the_same_rows_and_compressed_ones_fewer_bytes() {
     for (types, codec) in [
         ("compatible", "none"),
         ("native", "none"),
+        ("zoneless", "none"),
         ("compatible", "lz4"),
         ("native", "zstd"),
     ] {
@@ -111,5 +157,5 @@ async fn every_profile_gives_the_same_rows_and_compressed_ones_fewer_bytes() {
         answers.push((column(&rows, "l_comment"), column(&rows, "l_extendedprice")));
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    assert!(bytes[2] < bytes[0] && bytes[3] < bytes[2], "{bytes:?}");
+    assert!(bytes[3] < bytes[0] && bytes[4] < bytes[3], "{bytes:?}");
 }
