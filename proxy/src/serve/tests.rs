@@ -625,6 +625,10 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
             ),
             ("statement", "bob", "failed", "CREATE SCHEMA lake.hush"),
             ("statement", "ann", "finished", "CREATE SCHEMA lake.made"),
+    assert_ne!(
+        code(ann.ask("SELECT 1 FROM lake.s.t WHERE a = hushhush").await),
+        Code::Ok
+    );
             ("denied", "bob", "failed", "-"),
         ]
     );
@@ -636,6 +640,12 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
     assert_eq!(first["error"], Value::Null);
     assert!(first["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(first["client"].as_str().unwrap().contains("tonic"));
-    assert_eq!(lines[7]["error"], "permission_denied");
+    assert_eq!(lines[8]["error"], "permission_denied");
     running.shutdown().await.unwrap();
 }
+            (
+                "statement",
+                "ann",
+                "failed",
+                "SELECT ? FROM ?.?.? WHERE ? = ?"
+            ),
