@@ -427,10 +427,18 @@ async fn claims_become_a_name_groups_and_a_role_as_configured() {
         .await
         .unwrap();
     assert_eq!(ada.groups, Groups::new(["acme/people"]));
-    assert_eq!(
-        refused(&issuers, &token(json!("people"), json!(false))).await,
-        TokenRefusal::Claim("email_verified".into())
-    );
+    let unverified = TokenRefusal::Claim("email_verified".into());
+    for value in [json!(false), json!("false"), json!(1), Value::Null] {
+        let token = token(json!("people"), value);
+        assert_eq!(refused(&issuers, &token).await, unverified);
+    }
+    let mut silent = provider.claims();
+    silent["email"] = json!("ada@acme.example");
+    let silent = signer.token("ES256", Some("one"), &silent);
+    assert_eq!(refused(&issuers, &silent).await, unverified);
+    checked(&issuers, &token(json!("people"), json!("true")))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
