@@ -52,7 +52,7 @@ pub struct Config {
     pub insecure: bool,
     /// The URI that clients are told to come back to, where it differs from the one they used.
     pub advertise: Option<String>,
-    /// Signs tickets and cookies; proxies that stand in for each other share it. None means a new one at each start.
+    /// Seals tickets and signs cookies; proxies that stand in for each other share it. None means a new one at each start.
     pub signing_key: Option<SecretString>,
     /// The certificate and its key.
     pub tls: Option<TlsFiles>,

@@ -82,7 +82,7 @@ pub struct FlightSpec {
     pub cpu: Arc<CpuRuntime>,
     /// The service's bounds.
     pub limits: Limits,
-    /// Signs tickets; the proxies of one federation share it.
+    /// Seals tickets; the proxies of one federation share it.
     pub signing_key: Vec<u8>,
     /// The address that clients reach this proxy at, as a Flight URI; none means "where you are connected".
     pub advertise: Option<String>,
