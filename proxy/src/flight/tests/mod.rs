@@ -3,6 +3,7 @@
 mod access;
 mod cancelling;
 mod commands;
+mod gate;
 mod handshake;
 mod lake;
 mod polling;
