@@ -90,6 +90,8 @@ pub struct Limits {
     pub session_idle: Duration,
     /// Open prepared statements.
     pub prepared_statements: usize,
+    /// Bytes that they and their parameters may take together.
+    pub prepared_bytes: usize,
     /// How long one lives unused.
     pub prepared_idle: Duration,
     /// Planned queries whose rows nobody fetched yet.
@@ -283,6 +285,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
     positive(raw.sessions as u64, "sessions")?;
     positive(raw.session_idle_ms, "session_idle_ms")?;
     positive(raw.prepared_statements as u64, "prepared_statements")?;
+    positive(raw.prepared_bytes as u64, "prepared_bytes")?;
     positive(raw.stream_idle_ms, "stream_idle_ms")?;
     positive(raw.prepared_idle_ms, "prepared_idle_ms")?;
     positive(raw.planned_queries as u64, "planned_queries")?;
@@ -327,6 +330,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         sessions: raw.sessions,
         session_idle: Duration::from_millis(raw.session_idle_ms),
         prepared_statements: raw.prepared_statements,
+        prepared_bytes: raw.prepared_bytes,
         prepared_idle: Duration::from_millis(raw.prepared_idle_ms),
         planned_queries: raw.planned_queries,
         planned_bytes: raw.planned_bytes,

@@ -163,7 +163,11 @@ impl FlightSql {
                 limits.planned_bytes,
                 limits.planned_ttl,
             ),
-            prepared: PreparedStatements::new(limits.prepared_statements, limits.prepared_idle),
+            prepared: PreparedStatements::new(
+                limits.prepared_statements,
+                limits.prepared_bytes,
+                limits.prepared_idle,
+            ),
             advertise: spec.advertise,
             limits,
         });

@@ -206,6 +206,7 @@ fn limits(config: &Config) -> Limits {
         stream_idle: from.stream_idle,
         statement_bytes: from.statement_bytes,
         prepared_statements: from.prepared_statements,
+        prepared_bytes: from.prepared_bytes,
         prepared_idle: from.prepared_idle,
         planned_queries: from.planned_queries,
         planned_bytes: from.planned_bytes,
