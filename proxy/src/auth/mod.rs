@@ -277,22 +277,20 @@ impl Authenticator {
             None => ready(false).boxed(),
         };
         let turn = self.throttle.turn(name, address, &remembered).await?;
-        let right = match &turn {
-            None => true,
-            Some(_) => {
-                self.gate
-                    .verify(name, password, hash, known.decoy())
-                    .await?
-            }
+        let Some(turn) = turn else {
+            return user.map(User::principal).ok_or(AuthError::BadPassword);
         };
-        match user {
-            Some(user) if right => {
-                if let Some(turn) = turn {
-                    turn.right();
-                }
+        let checked = self.gate.verify(name, password, hash, known.decoy());
+        match (checked.await, user) {
+            (Ok(true), Some(user)) => {
+                turn.right();
                 Ok(user.principal())
             }
-            _ => Err(AuthError::BadPassword),
+            (Ok(_), _) => Err(AuthError::BadPassword),
+            (Err(error), _) => {
+                turn.unchecked();
+                Err(error)
+            }
         }
     }
 

@@ -240,6 +240,26 @@ async fn wrong_passwords_slow_the_next_one_and_are_counted() {
     assert_eq!(counted, [("password", "ok", 1), ("password", "refused", 6)]);
 }
 
+#[tokio::test]
+async fn a_log_in_that_could_not_be_looked_at_slows_nobody() {
+    let auth = Authenticator::new(AuthSpec {
+        access: access(),
+        login_delay_max: Duration::from_secs(3600),
+        ..AuthSpec::default()
+    })
+    .unwrap();
+    let address = Some("192.0.2.1".parse().unwrap());
+    let busy = auth.gate.fill();
+    for _ in 0..30 {
+        let turned_away = auth.password("ann", "s:ecret", address).await;
+        assert_eq!(turned_away, Err(AuthError::Busy));
+    }
+    drop(busy);
+    let wait = Duration::from_secs(60);
+    let taken = tokio::time::timeout(wait, auth.password("ann", "s:ecret", address)).await;
+    assert_eq!(&*taken.unwrap().unwrap().0.name, "ann");
+}
+
 #[test]
 fn a_certificate_is_read_by_the_name_that_was_chosen_and_by_no_other() {
     let key = rcgen::KeyPair::generate().unwrap();
