@@ -77,6 +77,7 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
     let reload = Reload::new(
         tls.clone(),
         Arc::clone(&parts.auth),
+        Arc::clone(&parts.sessions),
         config.access.clone(),
         config.known(),
         parts.audit.clone(),

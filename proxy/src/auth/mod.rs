@@ -15,6 +15,7 @@ mod throttle;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
@@ -134,6 +135,9 @@ pub enum AuthError {
         /// How long to wait.
         retry_after_s: u64,
     },
+    /// Who may come has changed while it was looked at.
+    #[error("the users have just changed: log in again")]
+    Changed,
     /// Too many passwords are being checked at once.
     #[error("too many log-ins at once: try again in a moment")]
     Busy,
@@ -166,6 +170,8 @@ pub enum AuthSpecError {
 pub struct Authenticator {
     /// Swapped as a whole when the configuration's files change.
     known: RwLock<Arc<Known>>,
+    /// How often that was.
+    generation: AtomicU64,
     issuers: Issuers,
     certificate_role: Option<Role>,
     insecure: bool,
@@ -189,6 +195,7 @@ impl Authenticator {
     pub fn new(spec: AuthSpec) -> Result<Self, AuthSpecError> {
         Ok(Self {
             known: RwLock::new(Arc::new(Known::new(spec.access)?)),
+            generation: AtomicU64::new(0),
             issuers: Issuers::new(spec.oidc)?,
             certificate_role: spec.certificate_role,
             insecure: spec.insecure,
@@ -202,7 +209,14 @@ impl Authenticator {
     pub fn replace(&self, access: Access) -> Result<(), PasswordError> {
         let known = Arc::new(Known::new(access)?);
         *self.known.write() = known;
+        self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// How often others were known since the start. Whoever keeps what somebody proved looks whether it is the same as
+    /// before the proof: otherwise that may be worth nothing by now.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Whether nobody is asked.

@@ -225,6 +225,7 @@ impl Reception {
         connection: &Extensions,
     ) -> Result<Welcome, Status> {
         let arrival = arrival(connection);
+        let generation = self.auth.generation();
         let known = self.recognise(headers, &arrival).await?;
         let asker = Asker {
             principal: known.principal.name.to_string(),
@@ -243,9 +244,8 @@ impl Reception {
             }
             _ => Welcome {
                 token: self
-                    .sessions
-                    .open_for_handshake(&known.principal, known.method)
-                    .map_err(|error| Fault::from(error).status(None))?,
+                    .open_session(&known, generation)
+                    .map_err(|fault| fault.status(None))?,
                 set_cookie: None,
             },
         };
@@ -259,6 +259,19 @@ impl Reception {
             });
         }
         Ok(welcome)
+    }
+
+    /// Opens a session for somebody who proved who they are since that generation of users.
+    fn open_session(&self, known: &Known, generation: u64) -> Result<String, Fault> {
+        let token = self
+            .sessions
+            .open_for_handshake(&known.principal, known.method)?;
+        // Sessions whose password has changed are ended once, maybe before this one was there.
+        if self.auth.generation() != generation {
+            self.sessions.revoke(&token);
+            return Err(AuthError::Changed.into());
+        }
+        Ok(token)
     }
 
     /// Who sends these headers, or the refusal that they get; it is on record.

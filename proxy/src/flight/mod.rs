@@ -45,7 +45,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
+use arrow_flight::flight_service_server::FlightServiceServer;
 use landfast_planner::Engine;
 use tonic::body::Body;
 use tonic::codegen::Service;

@@ -37,7 +37,7 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     pub(super) admission: Arc<Admission>,
     pub(super) flight: FlightSql,
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     pub(super) auth: Arc<Authenticator>,
     pub(super) audit: Option<Arc<Audit>>,

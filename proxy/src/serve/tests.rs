@@ -160,7 +160,10 @@ fn token_entry(principal: &str, token: &str) -> String {
 }
 
 fn user_entry(name: &str, role: &str) -> String {
-    let hash = hash_password(name).unwrap();
+    user_hashed(name, role, &hash_password(name).unwrap())
+}
+
+fn user_hashed(name: &str, role: &str, hash: &str) -> String {
     format!("[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\nrole = \"{role}\"\n")
 }
 
@@ -442,7 +445,14 @@ async fn certificates_change_without_a_restart_and_a_broken_pair_changes_nothing
 #[tokio::test(flavor = "multi_thread")]
 async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
     let house = House::new();
-    house.write("users.toml", &user_entry("ann", "engineer"));
+    let entry = {
+        let hashes = ["ann", "bob"].map(|name| (name, hash_password(name).unwrap()));
+        move |name: &str, role: &str| {
+            let hash = &hashes.iter().find(|(known, _)| *known == name).unwrap().1;
+            user_hashed(name, role, hash)
+        }
+    };
+    house.write("users.toml", &entry("ann", "engineer"));
     let running = house.serve("", "").await;
     let client = Client::connect(&running, &house.ca, None).await.unwrap();
     let ann = client.says(&client.says(&basic("ann", "ann")).handshake().await.unwrap());
@@ -454,11 +464,7 @@ async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
 
     house.write(
         "users.toml",
-        &format!(
-            "{}{}",
-            user_entry("ann", "reader"),
-            user_entry("bob", "reader")
-        ),
+        &format!("{}{}", entry("ann", "reader"), entry("bob", "reader")),
     );
     let bob = until("the new user", async || {
         client.says(&basic("bob", "bob")).handshake().await
@@ -474,10 +480,45 @@ async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
     house.write("users.toml", "[[user]]\nname = 1");
     running.reload_now().await;
     bob.rows("SELECT 1").await.unwrap();
-    house.write("users.toml", &user_entry("bob", "reader"));
+    house.write("users.toml", &entry("bob", "reader"));
     running.reload_now().await;
     assert_eq!(code(ann.ask("SELECT 1").await), Code::Unauthenticated);
     bob.rows("SELECT 1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_ends_the_sessions_that_the_old_one_opened() {
+    let house = House::new();
+    let bob = user_entry("bob", "reader");
+    house.write(
+        "users.toml",
+        &format!("{}{bob}", user_entry("ann", "reader")),
+    );
+    let running = house.serve("", "").await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let [ann, bobs] = ["ann", "bob"].map(|name| client.says(&basic(name, name)));
+    let ann = client.says(&ann.handshake().await.unwrap());
+    let bobs = client.says(&bobs.handshake().await.unwrap());
+    ann.rows("SELECT 1").await.unwrap();
+
+    let other = user_hashed("ann", "reader", &hash_password("another").unwrap());
+    house.write("users.toml", &format!("{other}{bob}"));
+    running.reload_now().await;
+    assert_eq!(code(ann.ask("SELECT 1").await), Code::Unauthenticated);
+    bobs.rows("SELECT 1").await.unwrap();
+    let ann = client.says(&basic("ann", "another")).handshake().await;
+    let ann = client.says(&ann.unwrap());
+    ann.rows("SELECT 1").await.unwrap();
+
+    house.write("users.toml", &bob);
+    running.reload_now().await;
+    house.write("users.toml", &format!("{other}{bob}"));
+    running.reload_now().await;
+    assert_eq!(
+        code(ann.ask("SELECT 1").await),
+        Code::Unauthenticated,
+        "who was away meanwhile logs in again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -584,6 +625,10 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
     );
     ann.rows("SELECT 'hushhush' AS one").await.unwrap();
     assert_ne!(code(ann.ask("SELECT \"hushhush\"").await), Code::Ok);
+    assert_ne!(
+        code(ann.ask("SELECT 1 FROM lake.s.t WHERE a = hushhush").await),
+        Code::Ok
+    );
     assert_ne!(code(ann.ask("SELECT hushhush 'hushhush").await), Code::Ok);
     assert_eq!(
         code(bob.ask("CREATE SCHEMA lake.hush").await),
@@ -621,14 +666,16 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
                 "statement",
                 "ann",
                 "failed",
+                "SELECT ? FROM ?.?.? WHERE ? = ?"
+            ),
+            (
+                "statement",
+                "ann",
+                "failed",
                 "(a statement of 25 bytes that can't be read)"
             ),
             ("statement", "bob", "failed", "CREATE SCHEMA lake.hush"),
             ("statement", "ann", "finished", "CREATE SCHEMA lake.made"),
-    assert_ne!(
-        code(ann.ask("SELECT 1 FROM lake.s.t WHERE a = hushhush").await),
-        Code::Ok
-    );
             ("denied", "bob", "failed", "-"),
         ]
     );
@@ -643,9 +690,3 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
     assert_eq!(lines[8]["error"], "permission_denied");
     running.shutdown().await.unwrap();
 }
-            (
-                "statement",
-                "ann",
-                "failed",
-                "SELECT ? FROM ?.?.? WHERE ? = ?"
-            ),
