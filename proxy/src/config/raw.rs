@@ -92,6 +92,7 @@ pub(crate) struct RawTls {
     pub(crate) cert_file: PathBuf,
     pub(crate) key_file: PathBuf,
     pub(crate) client_ca_file: Option<PathBuf>,
+    pub(crate) client_crl_file: Option<PathBuf>,
     pub(crate) client_auth: Option<RawClientAuth>,
     pub(crate) client_name: Option<RawNameSource>,
     pub(crate) client_groups: Option<bool>,

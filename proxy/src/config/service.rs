@@ -39,6 +39,8 @@ pub struct TlsFiles {
 pub struct ClientCertificates {
     /// The authorities that sign them, as a PEM file.
     pub ca_file: PathBuf,
+    /// Lists of those that were revoked, as a PEM file.
+    pub crl_file: Option<PathBuf>,
     /// Whether a client must have one.
     pub auth: ClientAuth,
     /// Where a certificate has its holder's name and groups.
@@ -218,6 +220,7 @@ pub(super) fn proxy(raw: &RawProxy, at: &KeyPath, base: &Path) -> Result<Proxy, 
 
 fn tls(raw: &RawTls, at: &KeyPath, base: &Path) -> Result<TlsFiles, Problem> {
     let given = [
+        ("client_crl_file", raw.client_crl_file.is_some()),
         ("client_auth", raw.client_auth.is_some()),
         ("client_name", raw.client_name.is_some()),
         ("client_groups", raw.client_groups.is_some()),
@@ -233,6 +236,7 @@ fn tls(raw: &RawTls, at: &KeyPath, base: &Path) -> Result<TlsFiles, Problem> {
     }
     let clients = raw.client_ca_file.as_ref().map(|file| ClientCertificates {
         ca_file: base.join(file),
+        crl_file: raw.client_crl_file.as_ref().map(|file| base.join(file)),
         auth: match raw.client_auth.unwrap_or_default() {
             RawClientAuth::Required => ClientAuth::Required,
             RawClientAuth::Optional => ClientAuth::Optional,

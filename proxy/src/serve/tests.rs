@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures::TryStreamExt;
 use prost::Message;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -36,6 +37,7 @@ struct Authority {
 struct Pair {
     certificate: String,
     key: String,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -58,10 +60,32 @@ impl Authority {
         subject.push(DnType::CommonName, name);
         subject.push(DnType::OrganizationalUnitName, unit);
         parameters.distinguished_name = subject;
+        let serial = SerialNumber::from(rand::random::<u64>() >> 1);
+        parameters.serial_number = Some(serial.clone());
         Pair {
+            serial,
             certificate: parameters.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// A list of what it revoked, good until that year.
+    fn revokes(&self, pairs: &[&Pair], until: i32) -> String {
+        let revoked = |pair: &&Pair| RevokedCertParams {
+            serial_number: pair.serial.clone(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: pairs.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn server(&self) -> Pair {
@@ -440,6 +464,41 @@ async fn certificates_change_without_a_restart_and_a_broken_pair_changes_nothing
         refused,
         "whose authority is no longer trusted connects no more"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_connects_no_more_and_neither_does_any_by_a_list_that_is_too_old() {
+    let house = House::new();
+    let pairs = ["one", "two"].map(|name| house.clients.signs(&[], name, "programs"));
+    let [one, two] = &pairs;
+    house.write("revoked.pem", &house.clients.revokes(&[one], 2999));
+    let tls = "client_ca_file = \"clients.pem\"\nclient_crl_file = \"revoked.pem\"\nclient_role = \"reader\"";
+    let running = house.serve(tls, "").await;
+    let comes_in = async |pair: &Pair| match Client::connect(&running, &house.ca, Some(pair)).await
+    {
+        Err(_) => false,
+        Ok(client) => client.ask("SELECT 1").await.is_ok(),
+    };
+    assert!(!comes_in(one).await);
+    assert!(comes_in(two).await);
+
+    house.write("revoked.pem", &house.clients.revokes(&[two], 2999));
+    running.reload_now().await;
+    assert!(comes_in(one).await);
+    assert!(!comes_in(two).await);
+    for unusable in ["nonsense", &house.clients.pem] {
+        house.write("revoked.pem", unusable);
+        running.reload_now().await;
+        assert!(comes_in(one).await, "what can't be used changes nothing");
+        assert!(!comes_in(two).await);
+    }
+
+    let of_others = Authority::new().revokes(&[], 2999);
+    for useless in [house.clients.revokes(&[], 2021), of_others] {
+        house.write("revoked.pem", &useless);
+        running.reload_now().await;
+        assert!(!comes_in(one).await, "whether it was revoked is not known");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,8 @@ fn refused(tls: &str, more: &str) -> String {
 
 #[test]
 fn client_certificates_are_asked_for_only_with_an_authority() {
+    let error = refused("client_crl_file = \"crl\"", "");
+    assert!(error.contains("proxy.tls.client_crl_file"), "{error}");
     let error = refused("client_auth = \"optional\"", "");
     assert!(
         error.contains("proxy.tls.client_auth") && error.contains("client_ca_file"),
