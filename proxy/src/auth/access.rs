@@ -6,6 +6,7 @@ use landfast_planner::{Groups, Role};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use super::oidc::OidcSpec;
 use super::password::{self, PasswordError};
 use super::{CertificateName, Principal};
 
@@ -68,6 +69,8 @@ pub struct Access {
     pub tokens: Vec<StaticToken>,
     /// Client certificates.
     pub certificates: Vec<CertificateEntry>,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<OidcSpec>,
 }
 
 impl Access {

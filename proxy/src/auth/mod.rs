@@ -48,8 +48,6 @@ const VERIFIED_FOR: Duration = Duration::from_secs(60);
 pub struct AuthSpec {
     /// Who is known here.
     pub access: Access,
-    /// Issuers whose tokens are taken.
-    pub oidc: Vec<OidcSpec>,
     /// What somebody with a certificate may do that no entry names; nothing means that such a certificate alone says
     /// nothing about who comes.
     pub certificate_role: Option<Role>,
@@ -172,7 +170,7 @@ pub struct Authenticator {
     known: RwLock<Arc<Known>>,
     /// How often that was.
     generation: AtomicU64,
-    issuers: Issuers,
+    issuers: RwLock<Arc<Issuers>>,
     certificate_role: Option<Role>,
     insecure: bool,
     gate: PasswordGate,
@@ -184,7 +182,7 @@ impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
             .field("known", &self.known.read())
-            .field("issuers", &self.issuers)
+            .field("issuers", &self.issuers())
             .field("insecure", &self.insecure)
             .finish_non_exhaustive()
     }
@@ -193,10 +191,11 @@ impl std::fmt::Debug for Authenticator {
 impl Authenticator {
     /// Checks that every password hash can be read, and builds the authenticator. No issuer is asked yet.
     pub fn new(spec: AuthSpec) -> Result<Self, AuthSpecError> {
+        let issuers = Issuers::default().next(spec.access.issuers.clone())?;
         Ok(Self {
             known: RwLock::new(Arc::new(Known::new(spec.access)?)),
             generation: AtomicU64::new(0),
-            issuers: Issuers::new(spec.oidc)?,
+            issuers: RwLock::new(Arc::new(issuers)),
             certificate_role: spec.certificate_role,
             insecure: spec.insecure,
             gate: PasswordGate::new(VERIFIED_FOR),
@@ -205,9 +204,12 @@ impl Authenticator {
         })
     }
 
-    /// Knows others from now on. Sessions of who is no longer known end with their next request.
-    pub fn replace(&self, access: Access) -> Result<(), PasswordError> {
+    /// Knows others from now on. Sessions of who is no longer known end with their next request; issuers that stay as they
+    /// are keep their keys.
+    pub fn replace(&self, access: Access) -> Result<(), AuthSpecError> {
+        let issuers = self.issuers().next(access.issuers.clone())?;
         let known = Arc::new(Known::new(access)?);
+        *self.issuers.write() = Arc::new(issuers);
         *self.known.write() = known;
         self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -231,7 +233,7 @@ impl Authenticator {
 
     /// Asks every issuer for its keys, and says how many it has.
     pub async fn probe_issuers(&self) -> Vec<(String, Result<usize, String>)> {
-        self.issuers.probe().await
+        self.issuers().probe().await
     }
 
     /// Who comes without any credentials: the one that the connection's certificate names, or nobody, except in insecure
@@ -317,7 +319,8 @@ impl Authenticator {
         if self.insecure {
             return Ok((self.anyone(ANONYMOUS), Method::Insecure));
         }
-        let Some(checked) = self.issuers.verify(token, SystemTime::now()).await else {
+        let issuers = self.issuers();
+        let Some(checked) = issuers.verify(token, SystemTime::now()).await else {
             self.counts.note(Method::Token, Some(&AuthError::BadToken));
             return Err(AuthError::BadToken);
         };
@@ -345,6 +348,10 @@ impl Authenticator {
 
     fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known.read())
+    }
+
+    fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.issuers.read())
     }
 
     fn anyone(&self, name: &str) -> Principal {

@@ -29,6 +29,7 @@ fn access() -> Access {
             role: Role::Engineer,
             groups: Groups::new(["programs"]),
         }],
+        issuers: Vec::new(),
     }
 }
 

@@ -134,7 +134,6 @@ impl Parts {
 pub(crate) fn authenticator(config: &Config) -> Result<Arc<Authenticator>, ProxyError> {
     let auth = Authenticator::new(AuthSpec {
         access: config.known(),
-        oidc: config.oidc.clone(),
         certificate_role: config
             .tls
             .as_ref()

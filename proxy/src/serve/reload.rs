@@ -111,6 +111,7 @@ impl Reload {
                 users = access.users.len(),
                 tokens = access.tokens.len(),
                 certificates = access.certificates.len(),
+                issuers = access.issuers.len(),
                 "users and tokens have changed"
             );
             *known = access;

@@ -581,6 +581,42 @@ async fn a_changed_password_ends_the_sessions_that_the_old_one_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn issuers_come_and_go_with_the_file_of_users() {
+    let house = House::new();
+    let signer = Signer::p256();
+    let provider = Provider::start(&[signer.public("one")]).await;
+    let ann = user_entry("ann", "reader");
+    house.write("users.toml", &ann);
+    let running = house.serve("", "").await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let token = signer.token("ES256", Some("one"), &provider.claims());
+    let ada = client.says(&format!("Bearer {token}"));
+    assert_eq!(code(ada.ask("SELECT 1").await), Code::Unauthenticated);
+    let issuer = |lines: &str| {
+        let url = &provider.url;
+        format!(
+            "{ann}[[oidc]]\nissuer = \"{url}\"\naudiences = [\"landfast\"]\nallow_http = true\n{lines}"
+        )
+    };
+    house.write("users.toml", &issuer(""));
+    running.reload_now().await;
+    ada.rows("SELECT 1").await.unwrap();
+    assert_eq!(
+        code(ada.ask("CREATE SCHEMA lake.made").await),
+        Code::PermissionDenied
+    );
+    house.write("users.toml", &issuer("role = \"engineer\""));
+    running.reload_now().await;
+    ada.ask("CREATE SCHEMA lake.made").await.unwrap();
+    house.write("users.toml", &issuer("algorithms = [\"none\"]"));
+    running.reload_now().await;
+    ada.rows("SELECT 1").await.unwrap();
+    house.write("users.toml", &ann);
+    running.reload_now().await;
+    assert_eq!(code(ada.ask("SELECT 1").await), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuers_token_passes_the_handshake_and_has_a_session_by_cookie() {
     let house = House::new();
     let signer = Signer::p256();

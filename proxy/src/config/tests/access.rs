@@ -57,6 +57,25 @@ fn client_certificates_are_asked_for_only_with_an_authority() {
 }
 
 #[test]
+fn issuers_may_stand_in_the_file_of_users_and_in_one_place_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let issuer = "[[oidc]]\nissuer = \"https://idp.example\"\naudiences = [\"landfast\"]\nca_file = \"ca.pem\"\n";
+    std::fs::write(dir.path().join("users.toml"), issuer).unwrap();
+    let with = |more: &str| {
+        let text = secure("", more).replacen("[proxy]", "[proxy]\nusers_file = \"users.toml\"", 1);
+        crate::config::parse(&text, dir.path())
+    };
+    let config = with("").unwrap();
+    assert_eq!(config.oidc[0].issuer, "https://idp.example");
+    assert_eq!(config.oidc[0].ca_file, Some(dir.path().join("ca.pem")));
+    let error = with(issuer).unwrap_err().to_string();
+    assert!(
+        error.contains("users_file") && error.contains("stands here and in"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_issuer_is_checked_before_anybody_comes() {
     let oidc = |lines: &str| {
         format!("[[oidc]]\nissuer = \"https://idp.example\"\naudiences = [\"landfast\"]\n{lines}")

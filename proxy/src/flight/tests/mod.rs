@@ -113,7 +113,7 @@ async fn service_over(
             role: Role::Engineer,
             groups: Groups::default(),
         }],
-        certificates: Vec::new(),
+        ..Access::default()
     };
     let auth = Authenticator::new(AuthSpec {
         access,
