@@ -34,7 +34,7 @@ pub use engine::{
 pub use error::{ErrorKind, PlannerError, Position};
 pub use scan::{Division, DivisionLimits};
 pub use settings::{Compression, KeyError, SessionSettings, SettingValue, WireTypes};
-pub use sql::{Command, QueryStatement, Statement, hide_quoted, redact};
+pub use sql::{Command, QueryStatement, Statement, hide_names, hide_quoted, redact};
 
 /// What planning and running statements gives.
 pub type Result<T, E = PlannerError> = std::result::Result<T, E>;

@@ -27,6 +27,8 @@ pub struct Limits {
     pub parameter_rows: usize,
     /// Prepared statements open at once, all sessions together.
     pub prepared_statements: usize,
+    /// Bytes that they and the parameters bound to them may take together (estimated).
+    pub prepared_bytes: usize,
     /// A prepared statement that nobody used for this long is closed.
     pub prepared_idle: Duration,
     /// Planned queries kept for their DoGet.
@@ -66,6 +68,7 @@ impl Default for Limits {
             parameter_bytes: 1 << 20,
             parameter_rows: 10_000,
             prepared_statements: 10_000,
+            prepared_bytes: 256 << 20,
             prepared_idle: Duration::from_secs(3600),
             planned_queries: 1_000,
             planned_bytes: 256 << 20,

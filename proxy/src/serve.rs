@@ -39,8 +39,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// A client that is gone without a word is noticed by this.
 const KEEPALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Streams of one connection, so that one client can't take all memory by opening them.
-const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Streams of one connection, so that one client can't take all memory by opening them: each may carry a whole message.
+const STREAMS_PER_CONNECTION: u32 = 128;
 
 /// Starts the service: listens, and returns when queries are accepted. Port 0 takes a free port; the real addresses are
 /// in what is returned.
@@ -77,6 +77,7 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
     let reload = Reload::new(
         tls.clone(),
         Arc::clone(&parts.auth),
+        Arc::clone(&parts.sessions),
         config.access.clone(),
         config.known(),
         parts.audit.clone(),

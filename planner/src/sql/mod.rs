@@ -17,6 +17,6 @@ pub(crate) mod statement;
 mod travel;
 pub(crate) mod version;
 
-pub use redact::{hide_quoted, redact};
+pub use redact::{hide_names, hide_quoted, redact};
 pub(crate) use refuse::TABLE_FUNCTIONS;
 pub use statement::{Command, QueryStatement, Statement};

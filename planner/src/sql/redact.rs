@@ -5,7 +5,7 @@
 //! words are shown; of one that can't even be cut into words, only its length is.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, Keyword};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::parse::parse;
@@ -13,11 +13,15 @@ use super::parse::parse;
 /// What stands for a literal.
 const HIDDEN: &str = "?";
 
+/// What stands for a statement that can't be read begins so; no statement that can does.
+const UNREADABLE: &str = "(a statement of ";
+
 /// The statement without its literals and comments. `bytes_max` is the longest that is looked at.
 ///
-/// Names in quotes are shown: a client that mistook them for literals gets an error, and [`hide_quoted`] is for those.
+/// Names are shown, in quotes too: a client that mistook them for literals gets an error, and [`hide_names`] and
+/// [`hide_quoted`] are for those.
 pub fn redact(text: &str, bytes_max: usize) -> String {
-    let unreadable = || format!("(a statement of {} bytes that can't be read)", text.len());
+    let unreadable = || format!("{UNREADABLE}{} bytes that can't be read)", text.len());
     if text.len() > bytes_max {
         return unreadable();
     }
@@ -34,23 +38,59 @@ pub fn redact(text: &str, bytes_max: usize) -> String {
     shown
 }
 
-/// The same text with names in quotes hidden too, for statements that failed: what was meant as a literal and written in
-/// the quotes of names fails as an unknown name.
+/// The same text with names in quotes hidden too, for statements that failed.
 pub fn hide_quoted(redacted: &str) -> String {
+    hide(redacted, |part, shown| shown.push_str(part))
+}
+
+/// The same text with all names hidden, for statements whose names were not all found: what was meant as a literal, and
+/// lost its quotes or was written in the quotes of names, fails as an unknown name. Only SQL's own words are left.
+pub fn hide_names(redacted: &str) -> String {
+    if redacted.starts_with(UNREADABLE) {
+        return redacted.to_owned();
+    }
+    hide(redacted, hide_words)
+}
+
+fn hide(redacted: &str, bare: impl Fn(&str, &mut String)) -> String {
     let mut shown = String::with_capacity(redacted.len());
-    let mut parts = redacted.split('"');
-    shown.extend(parts.next());
     // Every second part stands in quotes; a doubled quote inside only makes one more.
-    let mut quoted = true;
-    for part in parts {
-        if quoted {
+    for (number, part) in redacted.split('"').enumerate() {
+        if number % 2 == 1 {
             shown.push_str("\"?\"");
         } else {
-            shown.push_str(part);
+            bare(part, &mut shown);
         }
-        quoted = !quoted;
     }
     shown
+}
+
+/// Words that are none of SQL's become `?`, and so does what is left of a word that was cut.
+fn hide_words(part: &str, shown: &mut String) {
+    let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '@' | '#');
+    let mut rest = part;
+    while let Some(first) = rest.chars().next() {
+        let is_word = in_word(first);
+        let end = rest
+            .find(|c: char| in_word(c) != is_word)
+            .unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        shown.push_str(if !is_word || is_plain(run) {
+            run
+        } else {
+            HIDDEN
+        });
+        rest = after;
+    }
+}
+
+/// Whether a word is one of SQL's, or the number of a parameter.
+fn is_plain(word: &str) -> bool {
+    let numbered = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    word.strip_prefix('$').is_some_and(numbered)
+        || ALL_KEYWORDS
+            .binary_search(&word.to_uppercase().as_str())
+            .is_ok()
 }
 
 #[derive(Default)]
@@ -197,6 +237,43 @@ mod tests {
             "SELECT a FROM t WHERE b = \"?\" AND \"?\"\"?\" = \"?\""
         );
         assert_eq!(hide_quoted("SELECT \"cut sh"), "SELECT \"?\"");
+    }
+
+    #[test]
+    fn all_names_of_a_statement_that_was_not_understood_can_be_hidden_as_well() {
+        let shown = |text: &str| hide_names(&redacted(text));
+        assert_eq!(
+            shown("SELECT a, count(*) FROM lake.s.t WHERE name = hush AND b = $1 LIMIT 5"),
+            "SELECT ?, count(*) FROM ?.?.? WHERE name = ? AND ? = $1 LIMIT ?"
+        );
+        assert_eq!(
+            shown("SELECT * FROM t WHERE b = hush_4711 OR b = \"hush\" OR b = hüsh OR b = _4711"),
+            "SELECT * FROM ? WHERE ? = ? OR ? = \"?\" OR ? = ? OR ? = ?"
+        );
+        assert_eq!(
+            shown("SELECT 'hush"),
+            "(a statement of 12 bytes that can't be read)"
+        );
+        assert_eq!(hide_names("SELECT hush, \"cut hu…"), "SELECT ?, \"?\"");
+        assert_eq!(hide_names("SELECT a FROM hus…"), "SELECT ? FROM ?…");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn no_literal_that_lost_its_quotes_is_left_of_a_statement_that_was_not_understood(
+            before in "[ -~äß\n]{0,40}", after in "[ -~äß\n]{0,40}", digits in 1_000_000_000u64..,
+        ) {
+            for text in [
+                format!("SELECT a FROM t WHERE b = kumquat{digits} AND c = 1"),
+                format!("SELECT kumquat{digits} {after}"),
+                format!("{before} kumquat{digits} {after}"),
+            ] {
+                let shown = hide_names(&redacted(&text));
+                prop_assert!(!shown.contains("kumquat"), "{text} is shown as {shown}");
+                prop_assert!(!shown.contains(&digits.to_string()), "{text} is shown as {shown}");
+            }
+        }
     }
 
     proptest! {

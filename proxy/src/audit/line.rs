@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use landfast_planner::hide_quoted;
+use landfast_planner::{hide_names, hide_quoted};
 use landfast_sites::SiteReads;
 use serde::Serialize;
 
@@ -165,9 +165,16 @@ struct SiteLine {
 impl<'a> StatementLine<'a> {
     pub(super) fn new(record: &'a QueryRecord, usd: f64, redacted: bool) -> Self {
         let text = record.audited.as_deref().unwrap_or(&record.statement);
+        let denied = record
+            .error
+            .as_ref()
+            .is_some_and(|error| error.kind == "permission_denied");
+        // Once it is known what a statement reads, its names are names; and what is denied is an action on a name.
+        let understood = denied || !record.snapshots.is_empty();
         let statement = match record.state {
             QueryState::Finished => text.to_owned(),
-            _ if redacted => hide_quoted(text),
+            _ if redacted && understood => hide_quoted(text),
+            _ if redacted => hide_names(text),
             _ => text.to_owned(),
         };
         Self {

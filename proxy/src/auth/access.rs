@@ -1,11 +1,12 @@
 //! Those whom the configuration names: users, tokens, certificates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use landfast_planner::{Groups, Role};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use super::oidc::OidcSpec;
 use super::password::{self, PasswordError};
 use super::{CertificateName, Principal};
 
@@ -68,6 +69,22 @@ pub struct Access {
     pub tokens: Vec<StaticToken>,
     /// Client certificates.
     pub certificates: Vec<CertificateEntry>,
+    /// Issuers whose tokens are taken.
+    pub issuers: Vec<OidcSpec>,
+}
+
+impl Access {
+    /// The users whose password is another in `next`, and those who are not in it: who logged in with a password of
+    /// theirs has to do so again.
+    pub fn passwords_ended<'a>(&'a self, next: &Self) -> HashSet<&'a str> {
+        let stays = |user: &&User| {
+            next.users
+                .iter()
+                .any(|other| other.name == user.name && other.password_hash == user.password_hash)
+        };
+        let ended = self.users.iter().filter(|user| !stays(user));
+        ended.map(|user| user.name.as_str()).collect()
+    }
 }
 
 /// The same, to be looked up.

@@ -25,7 +25,9 @@ impl AuthOutcome {
         match error {
             None => Self::Ok,
             Some(AuthError::Slowed { .. }) => Self::Slowed,
-            Some(AuthError::Busy | AuthError::Failed | AuthError::IssuerDown) => Self::Unavailable,
+            Some(
+                AuthError::Busy | AuthError::Changed | AuthError::Failed | AuthError::IssuerDown,
+            ) => Self::Unavailable,
             Some(
                 AuthError::Missing
                 | AuthError::BadPassword

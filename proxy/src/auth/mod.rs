@@ -15,6 +15,7 @@ mod throttle;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
@@ -47,8 +48,6 @@ const VERIFIED_FOR: Duration = Duration::from_secs(60);
 pub struct AuthSpec {
     /// Who is known here.
     pub access: Access,
-    /// Issuers whose tokens are taken.
-    pub oidc: Vec<OidcSpec>,
     /// What somebody with a certificate may do that no entry names; nothing means that such a certificate alone says
     /// nothing about who comes.
     pub certificate_role: Option<Role>,
@@ -134,6 +133,9 @@ pub enum AuthError {
         /// How long to wait.
         retry_after_s: u64,
     },
+    /// Who may come has changed while it was looked at.
+    #[error("the users have just changed: log in again")]
+    Changed,
     /// Too many passwords are being checked at once.
     #[error("too many log-ins at once: try again in a moment")]
     Busy,
@@ -166,7 +168,9 @@ pub enum AuthSpecError {
 pub struct Authenticator {
     /// Swapped as a whole when the configuration's files change.
     known: RwLock<Arc<Known>>,
-    issuers: Issuers,
+    /// How often that was.
+    generation: AtomicU64,
+    issuers: RwLock<Arc<Issuers>>,
     certificate_role: Option<Role>,
     insecure: bool,
     gate: PasswordGate,
@@ -178,7 +182,7 @@ impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
             .field("known", &self.known.read())
-            .field("issuers", &self.issuers)
+            .field("issuers", &self.issuers())
             .field("insecure", &self.insecure)
             .finish_non_exhaustive()
     }
@@ -187,9 +191,11 @@ impl std::fmt::Debug for Authenticator {
 impl Authenticator {
     /// Checks that every password hash can be read, and builds the authenticator. No issuer is asked yet.
     pub fn new(spec: AuthSpec) -> Result<Self, AuthSpecError> {
+        let issuers = Issuers::default().next(spec.access.issuers.clone())?;
         Ok(Self {
             known: RwLock::new(Arc::new(Known::new(spec.access)?)),
-            issuers: Issuers::new(spec.oidc)?,
+            generation: AtomicU64::new(0),
+            issuers: RwLock::new(Arc::new(issuers)),
             certificate_role: spec.certificate_role,
             insecure: spec.insecure,
             gate: PasswordGate::new(VERIFIED_FOR),
@@ -198,11 +204,21 @@ impl Authenticator {
         })
     }
 
-    /// Knows others from now on. Sessions of who is no longer known end with their next request.
-    pub fn replace(&self, access: Access) -> Result<(), PasswordError> {
+    /// Knows others from now on. Sessions of who is no longer known end with their next request; issuers that stay as they
+    /// are keep their keys.
+    pub fn replace(&self, access: Access) -> Result<(), AuthSpecError> {
+        let issuers = self.issuers().next(access.issuers.clone())?;
         let known = Arc::new(Known::new(access)?);
+        *self.issuers.write() = Arc::new(issuers);
         *self.known.write() = known;
+        self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// How often others were known since the start. Whoever keeps what somebody proved looks whether it is the same as
+    /// before the proof: otherwise that may be worth nothing by now.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Whether nobody is asked.
@@ -217,7 +233,7 @@ impl Authenticator {
 
     /// Asks every issuer for its keys, and says how many it has.
     pub async fn probe_issuers(&self) -> Vec<(String, Result<usize, String>)> {
-        self.issuers.probe().await
+        self.issuers().probe().await
     }
 
     /// Who comes without any credentials: the one that the connection's certificate names, or nobody, except in insecure
@@ -277,22 +293,20 @@ impl Authenticator {
             None => ready(false).boxed(),
         };
         let turn = self.throttle.turn(name, address, &remembered).await?;
-        let right = match &turn {
-            None => true,
-            Some(_) => {
-                self.gate
-                    .verify(name, password, hash, known.decoy())
-                    .await?
-            }
+        let Some(turn) = turn else {
+            return user.map(User::principal).ok_or(AuthError::BadPassword);
         };
-        match user {
-            Some(user) if right => {
-                if let Some(turn) = turn {
-                    turn.right();
-                }
+        let checked = self.gate.verify(name, password, hash, known.decoy());
+        match (checked.await, user) {
+            (Ok(true), Some(user)) => {
+                turn.right();
                 Ok(user.principal())
             }
-            _ => Err(AuthError::BadPassword),
+            (Ok(_), _) => Err(AuthError::BadPassword),
+            (Err(error), _) => {
+                turn.unchecked();
+                Err(error)
+            }
         }
     }
 
@@ -305,7 +319,8 @@ impl Authenticator {
         if self.insecure {
             return Ok((self.anyone(ANONYMOUS), Method::Insecure));
         }
-        let Some(checked) = self.issuers.verify(token, SystemTime::now()).await else {
+        let issuers = self.issuers();
+        let Some(checked) = issuers.verify(token, SystemTime::now()).await else {
             self.counts.note(Method::Token, Some(&AuthError::BadToken));
             return Err(AuthError::BadToken);
         };
@@ -333,6 +348,10 @@ impl Authenticator {
 
     fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known.read())
+    }
+
+    fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.issuers.read())
     }
 
     fn anyone(&self, name: &str) -> Principal {

@@ -85,6 +85,13 @@ impl PasswordGate {
         }
     }
 
+    /// Takes all places until what is returned is dropped.
+    #[cfg(test)]
+    pub(super) fn fill(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = u32::try_from(HASHING_AT_ONCE + WAITING).unwrap();
+        self.waiting.clone().try_acquire_many_owned(all).unwrap()
+    }
+
     /// Whether `password` was right a moment ago.
     pub(super) async fn remembers(&self, name: &str, password: &str, hash: &str) -> bool {
         let fingerprint = self.fingerprint(name, password, hash);

@@ -29,6 +29,7 @@ fn access() -> Access {
             role: Role::Engineer,
             groups: Groups::new(["programs"]),
         }],
+        issuers: Vec::new(),
     }
 }
 
@@ -238,6 +239,26 @@ async fn wrong_passwords_slow_the_next_one_and_are_counted() {
         .map(|count| (count.method.label(), count.outcome.label(), count.count))
         .collect();
     assert_eq!(counted, [("password", "ok", 1), ("password", "refused", 6)]);
+}
+
+#[tokio::test]
+async fn a_log_in_that_could_not_be_looked_at_slows_nobody() {
+    let auth = Authenticator::new(AuthSpec {
+        access: access(),
+        login_delay_max: Duration::from_secs(3600),
+        ..AuthSpec::default()
+    })
+    .unwrap();
+    let address = Some("192.0.2.1".parse().unwrap());
+    let busy = auth.gate.fill();
+    for _ in 0..30 {
+        let turned_away = auth.password("ann", "s:ecret", address).await;
+        assert_eq!(turned_away, Err(AuthError::Busy));
+    }
+    drop(busy);
+    let wait = Duration::from_secs(60);
+    let taken = tokio::time::timeout(wait, auth.password("ann", "s:ecret", address)).await;
+    assert_eq!(&*taken.unwrap().unwrap().0.name, "ann");
 }
 
 #[test]

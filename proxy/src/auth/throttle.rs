@@ -26,9 +26,9 @@ const NAME_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Wrong guesses are forgotten after this long without another.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// Guesses that wait at once; more are sent away.
-const WAITING_MAX: usize = 1_024;
-/// Guesses of one address that wait at once.
-const WAITING_OF_ADDRESS_MAX: u32 = 512;
+const WAITING_MAX: usize = 4_096;
+/// Guesses of one address that wait at once, so that a few addresses can't take all places.
+const WAITING_OF_ADDRESS_MAX: u32 = 32;
 /// Entries of one generation of one table; two generations are kept.
 const ENTRIES_MAX: usize = 16_384;
 
@@ -51,6 +51,15 @@ pub(super) struct Guess {
     pair: u64,
     /// When it came in.
     since: Instant,
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Wrong,
+    /// The guess was not looked at.
+    Unchecked,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,9 +99,9 @@ impl Entry {
         }
     }
 
-    fn finish(&mut self, right: bool, now: Instant) {
+    fn finish(&mut self, verdict: Verdict, now: Instant) {
         self.checking = self.checking.saturating_sub(1);
-        if !right {
+        if verdict == Verdict::Wrong {
             self.failures = self.failures.saturating_add(1);
             self.last = Some(now);
         }
@@ -115,6 +124,16 @@ struct Table {
 }
 
 impl Table {
+    /// What is known of a key by now. Asking about one that is not known takes no room.
+    fn look(&mut self, key: u64, now: Instant) -> Entry {
+        if !self.young.contains_key(&key) && !self.old.contains_key(&key) {
+            return Entry::default();
+        }
+        let entry = self.entry(key);
+        entry.forget(now);
+        *entry
+    }
+
     fn entry(&mut self, key: u64) -> &mut Entry {
         if !self.young.contains_key(&key) {
             if self.young.len() >= ENTRIES_MAX {
@@ -149,14 +168,11 @@ impl Ledger {
     /// What to do with a guess that came in, or waited.
     fn ask(&mut self, guess: &Guess, now: Instant) -> Step {
         let longest = self.longest;
-        let pair = self.pairs.entry(guess.pair);
-        pair.forget(now);
+        let pair = self.pairs.look(guess.pair, now);
+        let address = self.addresses.look(guess.address, now);
+        let name = self.names.look(guess.name, now);
         let mut wait = pair.owed(FREE_OF_PAIR, longest, now);
         let mut full = pair.checking >= pair.places(FREE_OF_PAIR);
-        let address = self.addresses.entry(guess.address);
-        address.forget(now);
-        let name = self.names.entry(guess.name);
-        name.forget(now);
         if !pair.proven {
             wait = wait.max(address.owed(FREE_OF_ONE, longest, now));
             full |= address.checking >= address.places(FREE_OF_ONE);
@@ -167,9 +183,9 @@ impl Ledger {
         }
         let waited = now.saturating_duration_since(guess.since);
         if wait.is_zero() && !full {
-            for entry in [pair, address, name] {
-                entry.checking += 1;
-            }
+            self.pairs.entry(guess.pair).checking += 1;
+            self.addresses.entry(guess.address).checking += 1;
+            self.names.entry(guess.name).checking += 1;
             return Step::Check;
         }
         // A wait that others lengthen again and again ends as well.
@@ -181,16 +197,16 @@ impl Ledger {
     }
 
     /// A guess was checked, or given up while it was.
-    fn finish(&mut self, guess: &Guess, right: bool, now: Instant) {
+    fn finish(&mut self, guess: &Guess, verdict: Verdict, now: Instant) {
         let pair = self.pairs.entry(guess.pair);
-        pair.finish(right, now);
-        if right {
+        pair.finish(verdict, now);
+        if verdict == Verdict::Right {
             pair.failures = 0;
             pair.last = None;
             pair.proven = true;
         }
-        self.addresses.entry(guess.address).finish(right, now);
-        self.names.entry(guess.name).finish(right, now);
+        self.addresses.entry(guess.address).finish(verdict, now);
+        self.names.entry(guess.name).finish(verdict, now);
     }
 
     fn waiting(&mut self, guess: &Guess, more: bool) {
@@ -231,12 +247,17 @@ pub(super) struct Checking {
 impl Checking {
     /// The guess was right.
     pub(super) fn right(mut self) {
-        self.finish(true);
+        self.finish(Verdict::Right);
     }
 
-    fn finish(&mut self, right: bool) {
+    /// The guess could not be looked at: as if it had not been made.
+    pub(super) fn unchecked(mut self) {
+        self.finish(Verdict::Unchecked);
+    }
+
+    fn finish(&mut self, verdict: Verdict) {
         if let Some(guess) = self.guess.take() {
-            self.ledger.lock().finish(&guess, right, Instant::now());
+            self.ledger.lock().finish(&guess, verdict, Instant::now());
             self.checked.notify_waiters();
         }
     }
@@ -244,7 +265,7 @@ impl Checking {
 
 impl Drop for Checking {
     fn drop(&mut self) {
-        self.finish(false);
+        self.finish(Verdict::Wrong);
     }
 }
 
@@ -389,7 +410,11 @@ mod tests {
                 }
             }
             let waited = self.now - since;
-            self.ledger.finish(&guess, right, self.now);
+            let verdict = match right {
+                true => Verdict::Right,
+                false => Verdict::Wrong,
+            };
+            self.ledger.finish(&guess, verdict, self.now);
             waited
         }
     }
@@ -419,7 +444,7 @@ mod tests {
             .collect();
         assert_eq!(let_in.len(), FREE_OF_PAIR as usize);
         for guess in let_in {
-            desk.ledger.finish(guess, false, now);
+            desk.ledger.finish(guess, Verdict::Wrong, now);
         }
         assert_eq!(desk.ledger.ask(&guesses[99], now), Step::Wait(FIRST_WAIT));
         let later = now + FIRST_WAIT;
@@ -511,7 +536,7 @@ mod tests {
             }
             // Another one slips in before.
             let other = desk.guess("ann", "192.0.2.1");
-            desk.ledger.finish(&other, false, desk.now);
+            desk.ledger.finish(&other, Verdict::Wrong, desk.now);
         }
         assert!(refused);
     }
@@ -524,7 +549,7 @@ mod tests {
         }
         for number in 0..3 * ENTRIES_MAX {
             let guess = desk.guess(&format!("user-{number}"), "198.51.100.1");
-            desk.ledger.finish(&guess, false, desk.now);
+            desk.ledger.finish(&guess, Verdict::Wrong, desk.now);
         }
         for table in [
             &desk.ledger.names,
@@ -539,6 +564,60 @@ mod tests {
             5,
             "names that one address makes up push no other address out"
         );
+    }
+
+    #[test]
+    fn guesses_that_are_not_let_in_push_nothing_out_of_the_tables() {
+        let mut desk = Desk::new();
+        for _ in 0..FREE_OF_ONE {
+            desk.guessed("ann", "192.0.2.1", false);
+        }
+        for number in 0..3 * ENTRIES_MAX {
+            let guess = desk.guess(&format!("user-{number}"), "192.0.2.1");
+            assert!(matches!(
+                desk.ledger.ask(&guess, desk.now),
+                Step::Wait(_) | Step::Refuse(_)
+            ));
+        }
+        for table in [&desk.ledger.names, &desk.ledger.pairs] {
+            assert_eq!((table.young.len(), table.old.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn an_address_takes_few_of_the_places_where_guesses_wait() {
+        let mut desk = Desk::new();
+        for _ in 0..FREE_OF_ONE {
+            desk.guessed("ann", "192.0.2.1", false);
+        }
+        let waits = |desk: &mut Desk, number: u32| {
+            let guess = desk.guess(&format!("user-{number}"), "192.0.2.1");
+            let step = desk.ledger.ask(&guess, desk.now);
+            desk.ledger.waiting(&guess, true);
+            step
+        };
+        for number in 0..WAITING_OF_ADDRESS_MAX {
+            assert!(matches!(waits(&mut desk, number), Step::Wait(_)));
+        }
+        let more = waits(&mut desk, WAITING_OF_ADDRESS_MAX);
+        assert!(matches!(more, Step::Refuse(_)));
+        assert_eq!(desk.guessed("bob", "198.51.100.1", true), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_guess_that_could_not_be_looked_at_costs_nothing() {
+        let throttle = Throttle::new(LONGEST);
+        let address = Some("192.0.2.1".parse().unwrap());
+        for _ in 0..30 {
+            let turn = throttle
+                .turn("ann", address, &|| ready(false).boxed())
+                .await
+                .unwrap();
+            turn.unwrap().unchecked();
+        }
+        let guess = throttle.guess("ann", address, Instant::now());
+        let step = throttle.ledger.lock().ask(&guess, Instant::now());
+        assert_eq!(step, Step::Check);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! `[[user]]`, `[[token]]` and `[[certificate]]`: who may come, and as what.
+//! `[[user]]`, `[[token]]`, `[[certificate]]` and `[[oidc]]`: who may come, and as what.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::auth::{Access, CertificateEntry, StaticToken, User};
 use super::error::{ConfigError, KeyPath, Problem};
 use super::raw::{RawConfig, RawRole, RawToken, RawUser};
 use super::raw_access::{RawAccess, RawCertificate};
-use super::{position, with_suggestion};
+use super::{oidc, position, with_suggestion};
 
 /// Where it stands who may come: in the configuration itself, and in files that it names.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,7 @@ impl AccessSource {
                 user: raw.user.clone(),
                 token: raw.token.clone(),
                 certificate: raw.certificate.clone(),
+                oidc: raw.oidc.clone(),
             },
             base: base.to_owned(),
             users_file: raw.proxy.users_file.as_ref().map(|file| base.join(file)),
@@ -72,14 +73,24 @@ impl AccessSource {
                 return Err(twice(&entry.subject));
             }
         }
+        for spec in &more.issuers {
+            if access
+                .issuers
+                .iter()
+                .any(|known| known.issuer == spec.issuer)
+            {
+                return Err(twice(&spec.issuer));
+            }
+        }
         access.users.extend(more.users);
         access.tokens.extend(more.tokens);
         access.certificates.extend(more.certificates);
+        access.issuers.extend(more.issuers);
         Ok(access)
     }
 }
 
-/// Reads a file of users, tokens and certificates; paths in it are relative to its own directory.
+/// Reads a file of users, tokens, certificates and issuers; paths in it are relative to its own directory.
 fn read_file(file: &Path) -> Result<Access, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
         file: file.to_owned(),
@@ -109,6 +120,7 @@ fn access(raw: &RawAccess, base: &Path) -> Result<Access, Problem> {
         users: users(&raw.user, &root.key("user"))?,
         tokens: tokens(&raw.token, &root.key("token"), base)?,
         certificates: certificates(&raw.certificate, &root.key("certificate"))?,
+        issuers: oidc::issuers(&raw.oidc, &root.key("oidc"), base)?,
     })
 }
 

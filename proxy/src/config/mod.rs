@@ -52,7 +52,7 @@ pub struct Config {
     pub insecure: bool,
     /// The URI that clients are told to come back to, where it differs from the one they used.
     pub advertise: Option<String>,
-    /// Signs tickets and cookies; proxies that stand in for each other share it. None means a new one at each start.
+    /// Seals tickets and signs cookies; proxies that stand in for each other share it. None means a new one at each start.
     pub signing_key: Option<SecretString>,
     /// The certificate and its key.
     pub tls: Option<TlsFiles>,
@@ -97,6 +97,7 @@ impl Config {
             users: self.users.clone(),
             tokens: self.tokens.clone(),
             certificates: self.certificates.clone(),
+            issuers: self.oidc.clone(),
         }
     }
 }
@@ -213,8 +214,7 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
     let admin_listen = service::admin(&raw.admin, &root.key("admin"))?;
     let source = AccessSource::new(raw, base);
     let known = source.checked()?;
-    let oidc = oidc::issuers(&raw.oidc, &root.key("oidc"), base)?;
-    someone_can_come(&proxy, &known, &oidc)?;
+    someone_can_come(&proxy, &known)?;
     let sites = sites::sites(raw, base)?;
     let members = catalogs::members(&raw.catalog, &root.key("catalog"), base)?;
     let (defaults, seconds_per_usd) =
@@ -236,7 +236,7 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
         certificates: known.certificates,
         access: source,
         reload_every: proxy.reload_every,
-        oidc,
+        oidc: known.issuers,
         audit: audit::audit(raw.audit.as_ref(), &root.key("audit"), base)?,
         policy: None,
         sites,
@@ -245,11 +245,7 @@ fn typed(raw: &RawConfig, base: &Path) -> Result<Config, Problem> {
 }
 
 /// A service that nobody can use is a mistake, and so is an entry for certificates that nobody asks for.
-fn someone_can_come(
-    proxy: &service::Proxy,
-    known: &Access,
-    oidc: &[OidcSpec],
-) -> Result<(), Problem> {
+fn someone_can_come(proxy: &service::Proxy, known: &Access) -> Result<(), Problem> {
     let root = KeyPath::root();
     if proxy.insecure {
         return Ok(());
@@ -262,7 +258,8 @@ fn someone_can_come(
     }
     let by_certificate =
         clients.is_some_and(|clients| clients.role.is_some() || !known.certificates.is_empty());
-    if known.users.is_empty() && known.tokens.is_empty() && oidc.is_empty() && !by_certificate {
+    let by_name = !known.users.is_empty() || !known.tokens.is_empty();
+    if !by_name && known.issuers.is_empty() && !by_certificate {
         return Err(root.key("proxy").problem(
             "nobody could log in: give a [[user]], a [[token]], an [[oidc]] issuer or a [[certificate]], or set \
              `insecure = true` for a test on this machine",

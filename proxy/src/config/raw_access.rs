@@ -16,6 +16,8 @@ pub(crate) struct RawAccess {
     pub(crate) token: Vec<RawToken>,
     #[serde(default)]
     pub(crate) certificate: Vec<RawCertificate>,
+    #[serde(default)]
+    pub(crate) oidc: Vec<RawOidc>,
 }
 
 /// `[[certificate]]`: whom a client certificate stands for.

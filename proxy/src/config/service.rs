@@ -39,6 +39,8 @@ pub struct TlsFiles {
 pub struct ClientCertificates {
     /// The authorities that sign them, as a PEM file.
     pub ca_file: PathBuf,
+    /// Lists of those that were revoked, as a PEM file.
+    pub crl_file: Option<PathBuf>,
     /// Whether a client must have one.
     pub auth: ClientAuth,
     /// Where a certificate has its holder's name and groups.
@@ -90,6 +92,8 @@ pub struct Limits {
     pub session_idle: Duration,
     /// Open prepared statements.
     pub prepared_statements: usize,
+    /// Bytes that they and their parameters may take together.
+    pub prepared_bytes: usize,
     /// How long one lives unused.
     pub prepared_idle: Duration,
     /// Planned queries whose rows nobody fetched yet.
@@ -216,6 +220,7 @@ pub(super) fn proxy(raw: &RawProxy, at: &KeyPath, base: &Path) -> Result<Proxy, 
 
 fn tls(raw: &RawTls, at: &KeyPath, base: &Path) -> Result<TlsFiles, Problem> {
     let given = [
+        ("client_crl_file", raw.client_crl_file.is_some()),
         ("client_auth", raw.client_auth.is_some()),
         ("client_name", raw.client_name.is_some()),
         ("client_groups", raw.client_groups.is_some()),
@@ -231,6 +236,7 @@ fn tls(raw: &RawTls, at: &KeyPath, base: &Path) -> Result<TlsFiles, Problem> {
     }
     let clients = raw.client_ca_file.as_ref().map(|file| ClientCertificates {
         ca_file: base.join(file),
+        crl_file: raw.client_crl_file.as_ref().map(|file| base.join(file)),
         auth: match raw.client_auth.unwrap_or_default() {
             RawClientAuth::Required => ClientAuth::Required,
             RawClientAuth::Optional => ClientAuth::Optional,
@@ -283,6 +289,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
     positive(raw.sessions as u64, "sessions")?;
     positive(raw.session_idle_ms, "session_idle_ms")?;
     positive(raw.prepared_statements as u64, "prepared_statements")?;
+    positive(raw.prepared_bytes as u64, "prepared_bytes")?;
     positive(raw.stream_idle_ms, "stream_idle_ms")?;
     positive(raw.prepared_idle_ms, "prepared_idle_ms")?;
     positive(raw.planned_queries as u64, "planned_queries")?;
@@ -327,6 +334,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         sessions: raw.sessions,
         session_idle: Duration::from_millis(raw.session_idle_ms),
         prepared_statements: raw.prepared_statements,
+        prepared_bytes: raw.prepared_bytes,
         prepared_idle: Duration::from_millis(raw.prepared_idle_ms),
         planned_queries: raw.planned_queries,
         planned_bytes: raw.planned_bytes,

@@ -90,6 +90,27 @@ pub(super) fn write_header(headers: &mut MetadataMap, name: &'static str, value:
     }
 }
 
+/// What came of looking at a request's headers; the gate leaves it with the request, so that it is looked at once.
+#[derive(Clone, Debug)]
+pub(super) struct Received(pub(super) Result<Caller, Refused>);
+
+/// A request that is refused.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) status: Status,
+    /// Whoever sent it, if all that is wrong is that their session is closed or gone: they may close it again.
+    pub(super) closed: Option<Box<Caller>>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            closed: None,
+        }
+    }
+}
+
 /// Tells callers apart.
 #[derive(Debug, Clone)]
 pub(super) struct Reception {
@@ -120,30 +141,56 @@ impl Reception {
         &self,
         headers: &MetadataMap,
         connection: &Extensions,
-    ) -> Result<Caller, Status> {
+    ) -> Result<Caller, Refused> {
+        if let Some(Received(received)) = connection.get() {
+            return received.clone();
+        }
         let arrival = arrival(connection);
+        let known = match self.recognise(headers, &arrival).await {
+            Ok(known) => known,
+            Err(status) => {
+                let closed = self.closed_session(headers, &arrival).map(Box::new);
+                return Err(Refused { status, closed });
+            }
+        };
         let timeout = headers
             .get("grpc-timeout")
             .and_then(|value| grpc_timeout(value.to_str().ok()?))
             .map(|timeout| timeout.mul_f64(OWN_DEADLINE));
-        let known = self.recognise(headers, &arrival).await?;
-        let origin = origin(known.method, &arrival, headers);
-        let (session, set_cookie) = match known.session {
-            Some(session) => (SessionRef::Token(session), None),
-            None => self.by_cookie(headers, &known.principal)?,
-        };
         let mut caller = Caller {
+            origin: origin(known.method, &arrival, headers),
             principal: known.principal,
-            origin,
-            session,
-            set_cookie,
+            session: SessionRef::None,
+            set_cookie: None,
             timeout,
             overrides: Overrides::default(),
             audit: self.audit.clone(),
         };
+        let gone = match known.session {
+            Some(session) => {
+                caller.session = SessionRef::Token(session);
+                None
+            }
+            None => match self.by_cookie(headers, &caller.principal) {
+                Ok((session, set_cookie)) => {
+                    (caller.session, caller.set_cookie) = (session, set_cookie);
+                    None
+                }
+                Err(status) => {
+                    caller.set_cookie = Some(self.sessions.fresh_cookie(&caller.principal));
+                    Some(status)
+                }
+            },
+        };
         caller.overrides = Overrides::read(headers, &self.engine, &caller.asker())
             .map_err(|fault| caller.refuse(&fault, None))?;
-        Ok(caller)
+        match gone {
+            None => Ok(caller),
+            Some(status) => Err(Refused {
+                status,
+                closed: Some(Box::new(caller)),
+            }),
+        }
     }
 
     /// The settings that hold for a request: those of its session, and over them those of its headers.
@@ -153,28 +200,21 @@ impl Reception {
             .over(self.sessions.settings(&caller.session))
     }
 
-    /// Whoever sent a request in a session that they have closed.
-    pub(super) async fn receive_closed(
-        &self,
-        headers: &MetadataMap,
-        connection: &Extensions,
-    ) -> Option<Caller> {
-        if let Ok(Some(Credentials::Bearer(token))) = credentials(headers)
-            && let Some((principal, method)) = self.sessions.closed_by_token(&token)
-        {
-            return Some(Caller {
-                principal,
-                origin: origin(method, &arrival(connection), headers),
-                session: SessionRef::None,
-                set_cookie: None,
-                timeout: None,
-                overrides: Overrides::default(),
-                audit: self.audit.clone(),
-            });
-        }
-        let mut without_cookie = headers.clone();
-        without_cookie.remove("cookie")?;
-        self.receive(&without_cookie, connection).await.ok()
+    /// Whoever sent a request with the token of a session that they have closed.
+    fn closed_session(&self, headers: &MetadataMap, arrival: &Arrival) -> Option<Caller> {
+        let Ok(Some(Credentials::Bearer(token))) = credentials(headers) else {
+            return None;
+        };
+        let (principal, method) = self.sessions.closed_by_token(&token)?;
+        Some(Caller {
+            principal,
+            origin: origin(method, arrival, headers),
+            session: SessionRef::None,
+            set_cookie: None,
+            timeout: None,
+            overrides: Overrides::default(),
+            audit: self.audit.clone(),
+        })
     }
 
     /// Checks the credentials of a Handshake, and settings in its headers: what is wrong with them is said when a client
@@ -185,6 +225,7 @@ impl Reception {
         connection: &Extensions,
     ) -> Result<Welcome, Status> {
         let arrival = arrival(connection);
+        let generation = self.auth.generation();
         let known = self.recognise(headers, &arrival).await?;
         let asker = Asker {
             principal: known.principal.name.to_string(),
@@ -203,9 +244,8 @@ impl Reception {
             }
             _ => Welcome {
                 token: self
-                    .sessions
-                    .open_for_handshake(&known.principal, known.method)
-                    .map_err(|error| Fault::from(error).status(None))?,
+                    .open_session(&known, generation)
+                    .map_err(|fault| fault.status(None))?,
                 set_cookie: None,
             },
         };
@@ -219,6 +259,19 @@ impl Reception {
             });
         }
         Ok(welcome)
+    }
+
+    /// Opens a session for somebody who proved who they are since that generation of users.
+    fn open_session(&self, known: &Known, generation: u64) -> Result<String, Fault> {
+        let token = self
+            .sessions
+            .open_for_handshake(&known.principal, known.method)?;
+        // Sessions whose password has changed are ended once, maybe before this one was there.
+        if self.auth.generation() != generation {
+            self.sessions.revoke(&token);
+            return Err(AuthError::Changed.into());
+        }
+        Ok(token)
     }
 
     /// Who sends these headers, or the refusal that they get; it is on record.

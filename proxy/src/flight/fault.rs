@@ -76,13 +76,15 @@ impl Fault {
                 | AuthError::RefusedToken(_)
                 | AuthError::Malformed(_) => Code::Unauthenticated,
                 AuthError::Busy | AuthError::Slowed { .. } => Code::ResourceExhausted,
-                AuthError::IssuerDown => Code::Unavailable,
+                AuthError::IssuerDown | AuthError::Changed => Code::Unavailable,
                 AuthError::Failed => Code::Internal,
             },
             Self::Audit(AuditDown) => Code::Unavailable,
             Self::Session(error) => match error {
                 SessionError::NoSession | SessionError::Expired => Code::FailedPrecondition,
-                SessionError::TooMany => Code::ResourceExhausted,
+                SessionError::TooMany | SessionError::TooManyOfOne { .. } => {
+                    Code::ResourceExhausted
+                }
             },
             Self::Limit(error) => match error {
                 LimitError::QueueFull { .. }

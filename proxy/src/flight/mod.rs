@@ -1,6 +1,6 @@
 //! Flight SQL: our own dispatcher over the protocol's messages, and what Landfast answers.
 //!
-//! A query's way: `dispatch` receives a call and decodes it, `caller` says who sent it, `service` has the answer to each
+//! A query's way: `gate` asks `caller` who sent a call, `dispatch` receives it and decodes it, `service` has the answer to each
 //! command; `statement` plans and pins (GetFlightInfo) and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
 //! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once.
 //! `fault` is the one place that knows gRPC codes.
@@ -19,6 +19,7 @@ pub mod dispatch;
 mod encode;
 mod fault;
 mod fetch;
+mod gate;
 mod incoming;
 mod overrides;
 mod parameters;
@@ -40,11 +41,15 @@ mod xdbc;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
+use arrow_flight::flight_service_server::FlightServiceServer;
 use landfast_planner::Engine;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
 
 use crate::admission::Admission;
 use crate::audit::Audit;
@@ -55,6 +60,7 @@ use crate::queries::QueryRegistry;
 use crate::session::Sessions;
 use caller::Reception;
 use dispatch::Dispatcher;
+use gate::Gate;
 use planned::{Planned, Waiting};
 use polling::Polls;
 use prepared::PreparedStatements;
@@ -83,7 +89,7 @@ pub struct FlightSpec {
     pub cpu: Arc<CpuRuntime>,
     /// The service's bounds.
     pub limits: Limits,
-    /// Signs tickets; the proxies of one federation share it.
+    /// Seals tickets; the proxies of one federation share it.
     pub signing_key: Vec<u8>,
     /// The address that clients reach this proxy at, as a Flight URI; none means "where you are connected".
     pub advertise: Option<String>,
@@ -158,7 +164,11 @@ impl FlightSql {
                 limits.planned_bytes,
                 limits.planned_ttl,
             ),
-            prepared: PreparedStatements::new(limits.prepared_statements, limits.prepared_idle),
+            prepared: PreparedStatements::new(
+                limits.prepared_statements,
+                limits.prepared_bytes,
+                limits.prepared_idle,
+            ),
             advertise: spec.advertise,
             limits,
         });
@@ -166,13 +176,26 @@ impl FlightSql {
         Ok(Self { core })
     }
 
-    /// The service as tonic serves it, with our limits on messages.
-    pub fn into_server(self) -> FlightServiceServer<impl FlightService> {
+    /// The service as tonic serves it, with our limits on messages. Only who is known gets a message in.
+    pub fn into_server(
+        self,
+    ) -> impl Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static {
         let received_max = self.core.limits.message_bytes;
-        FlightServiceServer::new(Dispatcher::new(self.core))
+        let reception = self.core.reception.clone();
+        let server = FlightServiceServer::new(Dispatcher::new(self.core))
             .max_decoding_message_size(received_max)
             // What we send is cut to size; a single larger row must still pass.
-            .max_encoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX);
+        Gate::new(server, reception)
     }
 }
 

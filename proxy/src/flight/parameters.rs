@@ -1,6 +1,7 @@
 //! The rows of parameters that a client binds, from a DoPut and into a ticket.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UnionArray};
 use arrow::buffer::Buffer;
@@ -23,6 +24,8 @@ use crate::limits::{LimitError, Limits};
 #[derive(Clone, Debug)]
 pub(super) struct Parameters {
     rows: RecordBatch,
+    /// What they take in memory.
+    bytes: usize,
 }
 
 impl Parameters {
@@ -33,15 +36,16 @@ impl Parameters {
         limits: &Limits,
     ) -> Result<Option<Self>, Fault> {
         let max = limits.parameter_bytes;
-        let mut bytes = 0;
+        let received = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&received);
         let mut incoming = Incoming::default();
         let bounded = messages
             // A message with a descriptor only (or with metadata of the client's own) carries no data.
             .try_filter(|message| std::future::ready(!message.data_header.is_empty()))
             .map(move |message| {
                 let message = message.map_err(FlightError::from)?;
-                bytes += message.data_header.len() + message.data_body.len();
-                if bytes > max {
+                let more = message.data_header.len() + message.data_body.len();
+                if count.fetch_add(more, Ordering::Relaxed) + more > max {
                     return Err(FlightError::ExternalError(Box::new(LimitError::TooLarge {
                         what: "the bound parameters",
                         found: format!("more than {max} bytes"),
@@ -68,7 +72,23 @@ impl Parameters {
             }
             .into());
         }
-        Ok(Some(Self { rows }))
+        Ok(Some(Self::new(rows, received.load(Ordering::Relaxed))))
+    }
+
+    /// Rows that were made from so many bytes: arrays may be parts of these, and keep them as a whole.
+    fn new(rows: RecordBatch, from: usize) -> Self {
+        let sizes = rows.columns().iter().map(|column| {
+            let data = column.to_data();
+            data.get_slice_memory_size()
+                .unwrap_or_else(|_| data.get_array_memory_size())
+        });
+        let bytes = from.max(sizes.sum());
+        Self { rows, bytes }
+    }
+
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many executions they are for.
@@ -93,7 +113,7 @@ impl Parameters {
         }
         let (schema, batches) = batches_from_bytes(bytes)?;
         let rows = concat_batches(&schema, &batches).map_err(Fault::internal)?;
-        Ok(Some(Self { rows }))
+        Ok(Some(Self::new(rows, bytes.len())))
     }
 }
 
@@ -239,6 +259,18 @@ mod tests {
         assert_eq!(again.len(), 3);
         assert_eq!(again.row(2), parameters.row(2));
         assert_eq!(again.row(2).num_rows(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_parameters_take_is_known_wherever_they_come_from() {
+        let sent = messages(numbers(3)).await;
+        let of = |message: &FlightData| message.data_header.len() + message.data_body.len();
+        let sent_bytes: usize = sent.iter().map(of).sum();
+        let received = receive(sent, &Limits::default()).await.unwrap().unwrap();
+        assert_eq!(received.bytes(), sent_bytes);
+        let ticket = received.to_bytes().unwrap();
+        let again = Parameters::from_bytes(&ticket).unwrap().unwrap();
+        assert_eq!(again.bytes(), ticket.len());
     }
 
     #[tokio::test]

@@ -146,6 +146,12 @@ impl<T> Waiting<T> {
         self.shelf.lock().kept.len()
     }
 
+    /// What they take together.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.shelf.lock().bytes
+    }
+
     /// Drops what is too old and what nobody needs; what is used stays as if it were new.
     pub(super) fn sweep(&self, need: impl Fn(&T) -> Need) {
         let gone: Vec<T> = {

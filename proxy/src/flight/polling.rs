@@ -27,7 +27,7 @@ use crate::queries::QueryId;
 
 /// What the descriptors of ours are named.
 const TYPE_URL: &str = "type.googleapis.com/landfast.PollDescriptor";
-/// About what a poll takes in memory.
+/// About what a poll takes in memory, what the client sent aside.
 const POLL_BYTES: usize = 16 * 1024;
 
 /// A statement that is polled.
@@ -73,6 +73,12 @@ impl Polls {
             sealer: Sealer::new(key, "landfast poll"),
             ttl,
         }
+    }
+
+    /// What those take that are polled.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.under_way.bytes()
     }
 
     /// Gives up what is no longer polled.
@@ -141,6 +147,8 @@ impl Core {
     ) -> Answer<PollInfo> {
         let query = self.begin(&caller, asking.statement.text(), asking.kind());
         let id = query.id();
+        // What is kept at the end: the descriptor comes back as it is, and each endpoint's ticket has the statement in it.
+        let bytes = POLL_BYTES + descriptor.encoded_len() + self.tickets_bytes(&asking);
         let (tell, outcome) = watch::channel(None);
         let task = tokio::spawn({
             let core = self.clone();
@@ -165,7 +173,7 @@ impl Core {
         });
         self.polls
             .under_way
-            .keep(id.to_string(), poll.clone(), POLL_BYTES);
+            .keep(id.to_string(), poll.clone(), bytes);
         self.poll_news(caller, id, &poll).await
     }
 

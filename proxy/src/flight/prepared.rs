@@ -1,4 +1,4 @@
-//! Prepared statements: handles nobody can guess, bound to a principal, ended when idle, so many at once.
+//! Prepared statements: handles nobody can guess, bound to a principal, ended when idle, so many and so large together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,11 @@ use super::statement::Asking;
 use crate::limits::LimitError;
 use crate::session::SessionId;
 
+/// About what a prepared statement takes in memory, its text and its parameters aside.
+const STATEMENT_BYTES: usize = 4 * 1024;
+/// About what one column of its rows takes.
+const COLUMN_BYTES: usize = 256;
+
 /// A prepared statement, as it is used.
 #[derive(Clone)]
 pub(super) struct Prepared {
@@ -28,6 +33,15 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        let bound = self.bound.as_ref().map_or(0, Parameters::bytes);
+        STATEMENT_BYTES
+            + self.statement.text().len()
+            + COLUMN_BYTES * self.schema.fields().len()
+            + bound
+    }
+
     /// The statement as it is executed.
     pub(super) fn asking(self) -> Asking {
         Asking {
@@ -42,21 +56,31 @@ struct Kept {
     principal: Arc<str>,
     session: Option<SessionId>,
     prepared: Prepared,
+    bytes: usize,
     used: Instant,
+}
+
+#[derive(Default)]
+struct Shelf {
+    kept: HashMap<Bytes, Kept>,
+    /// What they take together.
+    bytes: usize,
 }
 
 /// The open prepared statements.
 pub(super) struct PreparedStatements {
-    open: Mutex<HashMap<Bytes, Kept>>,
+    open: Mutex<Shelf>,
     max: usize,
+    bytes_max: usize,
     idle: Duration,
 }
 
 impl PreparedStatements {
-    pub(super) fn new(max: usize, idle: Duration) -> Self {
+    pub(super) fn new(max: usize, bytes_max: usize, idle: Duration) -> Self {
         Self {
             open: Mutex::default(),
             max,
+            bytes_max,
             idle,
         }
     }
@@ -68,24 +92,28 @@ impl PreparedStatements {
         session: Option<SessionId>,
         prepared: Prepared,
     ) -> Result<Bytes, Fault> {
+        let bytes = prepared.bytes();
         let mut open = self.open.lock();
-        if open.len() >= self.max {
-            open.retain(|_, kept| kept.used.elapsed() <= self.idle);
+        if open.kept.len() >= self.max || open.bytes + bytes > self.bytes_max {
+            open.retain(|kept| kept.used.elapsed() <= self.idle);
         }
-        if open.len() >= self.max {
+        if open.kept.len() >= self.max {
             return Err(LimitError::TooMany {
                 what: "prepared statements",
                 max: self.max,
             }
             .into());
         }
+        self.check_room(open.bytes + bytes)?;
         let handle = Bytes::copy_from_slice(&rand::random::<[u8; 32]>());
-        open.insert(
+        open.bytes += bytes;
+        open.kept.insert(
             handle.clone(),
             Kept {
                 principal,
                 session,
                 prepared,
+                bytes,
                 used: Instant::now(),
             },
         );
@@ -94,27 +122,40 @@ impl PreparedStatements {
 
     /// The statement of a handle. Somebody else's is as unknown as one that never was.
     pub(super) fn find(&self, handle: &Bytes, principal: &str) -> Result<Prepared, Fault> {
-        self.with(handle, principal, |prepared| prepared.clone())
+        let mut open = self.open.lock();
+        let kept = self.kept(&mut open, handle, principal)?;
+        Ok(kept.prepared.clone())
     }
 
-    /// Binds parameters, in place of those bound before.
+    /// Binds parameters, in place of those bound before. When there is no room for them, those stay.
     pub(super) fn bind(
         &self,
         handle: &Bytes,
         principal: &str,
         bound: Option<Parameters>,
     ) -> Result<(), Fault> {
-        self.with(handle, principal, |prepared| prepared.bound = bound)
+        let mut open = self.open.lock();
+        let others = open.bytes;
+        let kept = self.kept(&mut open, handle, principal)?;
+        let others = others - kept.bytes;
+        let mut prepared = kept.prepared.clone();
+        prepared.bound = bound;
+        let bytes = prepared.bytes();
+        self.check_room(others + bytes)?;
+        kept.prepared = prepared;
+        kept.bytes = bytes;
+        open.bytes = others + bytes;
+        Ok(())
     }
 
     /// Closes a statement; closing one that is not open is fine.
     pub(super) fn close(&self, handle: &Bytes, principal: &str) {
-        let mut open = self.open.lock();
-        if open
-            .get(handle)
-            .is_some_and(|kept| *kept.principal == *principal)
+        let open = &mut *self.open.lock();
+        if let Some(kept) = open.kept.get(handle)
+            && *kept.principal == *principal
         {
-            open.remove(handle);
+            open.bytes -= kept.bytes;
+            open.kept.remove(handle);
         }
     }
 
@@ -122,28 +163,52 @@ impl PreparedStatements {
     pub(super) fn close_session(&self, session: &SessionId) {
         self.open
             .lock()
-            .retain(|_, kept| kept.session.as_ref() != Some(session));
+            .retain(|kept| kept.session.as_ref() != Some(session));
     }
 
     /// Closes what nobody used for long.
     pub(super) fn sweep(&self) {
         self.open
             .lock()
-            .retain(|_, kept| kept.used.elapsed() <= self.idle);
+            .retain(|kept| kept.used.elapsed() <= self.idle);
     }
 
-    fn with<T>(
+    fn check_room(&self, bytes: usize) -> Result<(), Fault> {
+        if bytes <= self.bytes_max {
+            return Ok(());
+        }
+        Err(LimitError::TooMany {
+            what: "bytes of prepared statements and their parameters",
+            max: self.bytes_max,
+        }
+        .into())
+    }
+
+    fn kept<'a>(
         &self,
+        open: &'a mut Shelf,
         handle: &Bytes,
         principal: &str,
-        use_it: impl FnOnce(&mut Prepared) -> T,
-    ) -> Result<T, Fault> {
-        let mut open = self.open.lock();
+    ) -> Result<&'a mut Kept, Fault> {
         let kept = open
+            .kept
             .get_mut(handle)
             .filter(|kept| *kept.principal == *principal && kept.used.elapsed() <= self.idle)
             .ok_or(Fault::NoSuchStatement)?;
         kept.used = Instant::now();
-        Ok(use_it(&mut kept.prepared))
+        Ok(kept)
+    }
+}
+
+impl Shelf {
+    fn retain(&mut self, keep: impl Fn(&Kept) -> bool) {
+        let bytes = &mut self.bytes;
+        self.kept.retain(|_, kept| {
+            let stays = keep(kept);
+            if !stays {
+                *bytes -= kept.bytes;
+            }
+            stays
+        });
     }
 }

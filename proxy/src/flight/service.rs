@@ -50,7 +50,8 @@ impl Backend for Arc<Core> {
         headers: &MetadataMap,
         connection: &Extensions,
     ) -> Result<Caller, Status> {
-        self.reception.receive(headers, connection).await
+        let received = self.reception.receive(headers, connection).await;
+        received.map_err(|refused| refused.status)
     }
 
     /// Closing a session that is closed is fine.
@@ -60,14 +61,11 @@ impl Backend for Arc<Core> {
         connection: &Extensions,
         action: &str,
     ) -> Result<Caller, Status> {
-        let received = self.receive(headers, connection).await;
-        match received {
-            Err(status) if action == ActionKind::CloseSession.name() => {
-                let closed = self.reception.receive_closed(headers, connection).await;
-                closed.ok_or(status)
-            }
-            received => received,
-        }
+        let received = self.reception.receive(headers, connection).await;
+        received.or_else(|refused| match refused.closed {
+            Some(caller) if action == ActionKind::CloseSession.name() => Ok(*caller),
+            _ => Err(refused.status),
+        })
     }
 
     fn refuse(&self, caller: &Caller, refusal: Refusal) -> Status {

@@ -245,6 +245,7 @@ impl Core {
         let files: u64 = plan.summaries().iter().map(|scan| scan.files_total).sum();
         let bytes = PLAN_BYTES
             + statement.text().len()
+            + parameters.as_ref().map_or(0, Parameters::bytes)
             + PLAN_FILE_BYTES * usize::try_from(files).unwrap_or(0);
         let (name, principal) = (query.id().to_string(), caller.principal.name.clone());
         let planned = Planned {
@@ -275,6 +276,14 @@ impl Core {
             share_rows: self.limits.endpoint_rows,
         };
         plan.division(&limits)
+    }
+
+    /// About what the tickets of a statement take together at most.
+    pub(super) fn tickets_bytes(&self, asking: &Asking) -> usize {
+        let bound = asking.parameters.as_ref().map_or(0, Parameters::bytes);
+        let each = TICKET_BYTES + asking.statement.text().len() + bound;
+        let several = self.limits.endpoints_max.min(TICKETS_BYTES_MAX / each);
+        each * several.max(1)
     }
 
     /// Plans a query for its first row of parameters.

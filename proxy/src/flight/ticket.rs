@@ -1,6 +1,7 @@
-//! Tickets: signed, expiring, bound to a principal, and enough to plan the same query again.
+//! Tickets: sealed, expiring, bound to a principal, and enough to plan the same query again.
 //!
-//! A ticket is a request, not a permission: whoever redeems it is authenticated and authorised again.
+//! A ticket is a request, not a permission: whoever redeems it is authenticated and authorised again. And it is nothing to
+//! read: it names files, and tables behind views, that its holder may know nothing of.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use super::sealing::Sealer;
 
 /// Written into each ticket; a ticket of another version is refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Why a ticket is not taken; texts are for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -513,6 +514,17 @@ mod tests {
             ("q".to_owned(), "ann".to_owned()),
             "an expired ticket still names its query"
         );
+    }
+
+    #[test]
+    fn a_ticket_tells_its_holder_nothing() {
+        let (ticket, _) = tickets(b"key").issue(&claims()).unwrap();
+        for hidden in ["SELECT", "metadata.json", "lake", "parameters", "strong"] {
+            let shown = ticket
+                .windows(hidden.len())
+                .any(|part| part == hidden.as_bytes());
+            assert!(!shown, "{hidden}");
+        }
     }
 
     #[test]

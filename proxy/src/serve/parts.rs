@@ -38,7 +38,7 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     pub(super) admission: Arc<Admission>,
     pub(super) flight: FlightSql,
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     pub(super) auth: Arc<Authenticator>,
     pub(super) audit: Option<Arc<Audit>>,
@@ -135,7 +135,6 @@ impl Parts {
 pub(crate) fn authenticator(config: &Config) -> Result<Arc<Authenticator>, ProxyError> {
     let auth = Authenticator::new(AuthSpec {
         access: config.known(),
-        oidc: config.oidc.clone(),
         certificate_role: config
             .tls
             .as_ref()
@@ -207,6 +206,7 @@ fn limits(config: &Config) -> Limits {
         stream_idle: from.stream_idle,
         statement_bytes: from.statement_bytes,
         prepared_statements: from.prepared_statements,
+        prepared_bytes: from.prepared_bytes,
         prepared_idle: from.prepared_idle,
         planned_queries: from.planned_queries,
         planned_bytes: from.planned_bytes,

@@ -11,14 +11,16 @@ use tokio::sync::Notify;
 
 use super::tls::CurrentTls;
 use crate::audit::Audit;
-use crate::auth::{Access, Authenticator};
+use crate::auth::{Access, Authenticator, Method};
 use crate::config::AccessSource;
+use crate::session::Sessions;
 
 /// Looks at the files of a running service.
 #[derive(Debug)]
 pub(super) struct Reload {
     tls: Option<Arc<CurrentTls>>,
     auth: Arc<Authenticator>,
+    sessions: Arc<Sessions>,
     access: AccessSource,
     audit: Option<Arc<Audit>>,
     /// Who is known now.
@@ -33,6 +35,7 @@ impl Reload {
     pub(super) fn new(
         tls: Option<Arc<CurrentTls>>,
         auth: Arc<Authenticator>,
+        sessions: Arc<Sessions>,
         access: AccessSource,
         known: Access,
         audit: Option<Arc<Audit>>,
@@ -41,6 +44,7 @@ impl Reload {
         Arc::new(Self {
             tls,
             auth,
+            sessions,
             access,
             audit,
             known: Mutex::new(known),
@@ -99,11 +103,15 @@ impl Reload {
             self.auth
                 .replace(access.clone())
                 .map_err(|error| error.to_string())?;
+            let ended = known.passwords_ended(&access);
+            self.sessions
+                .end(|name, method| method == Method::Password && ended.contains(name));
             tracing::info!(
                 target: "landfast::serve",
                 users = access.users.len(),
                 tokens = access.tokens.len(),
                 certificates = access.certificates.len(),
+                issuers = access.issuers.len(),
                 "users and tokens have changed"
             );
             *known = access;

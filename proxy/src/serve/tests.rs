@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures::TryStreamExt;
 use prost::Message;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -36,6 +37,7 @@ struct Authority {
 struct Pair {
     certificate: String,
     key: String,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -58,10 +60,32 @@ impl Authority {
         subject.push(DnType::CommonName, name);
         subject.push(DnType::OrganizationalUnitName, unit);
         parameters.distinguished_name = subject;
+        let serial = SerialNumber::from(rand::random::<u64>() >> 1);
+        parameters.serial_number = Some(serial.clone());
         Pair {
+            serial,
             certificate: parameters.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// A list of what it revoked, good until that year.
+    fn revokes(&self, pairs: &[&Pair], until: i32) -> String {
+        let revoked = |pair: &&Pair| RevokedCertParams {
+            serial_number: pair.serial.clone(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: pairs.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn server(&self) -> Pair {
@@ -160,7 +184,10 @@ fn token_entry(principal: &str, token: &str) -> String {
 }
 
 fn user_entry(name: &str, role: &str) -> String {
-    let hash = hash_password(name).unwrap();
+    user_hashed(name, role, &hash_password(name).unwrap())
+}
+
+fn user_hashed(name: &str, role: &str, hash: &str) -> String {
     format!("[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\nrole = \"{role}\"\n")
 }
 
@@ -440,9 +467,51 @@ async fn certificates_change_without_a_restart_and_a_broken_pair_changes_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_connects_no_more_and_neither_does_any_by_a_list_that_is_too_old() {
+    let house = House::new();
+    let pairs = ["one", "two"].map(|name| house.clients.signs(&[], name, "programs"));
+    let [one, two] = &pairs;
+    house.write("revoked.pem", &house.clients.revokes(&[one], 2999));
+    let tls = "client_ca_file = \"clients.pem\"\nclient_crl_file = \"revoked.pem\"\nclient_role = \"reader\"";
+    let running = house.serve(tls, "").await;
+    let comes_in = async |pair: &Pair| match Client::connect(&running, &house.ca, Some(pair)).await
+    {
+        Err(_) => false,
+        Ok(client) => client.ask("SELECT 1").await.is_ok(),
+    };
+    assert!(!comes_in(one).await);
+    assert!(comes_in(two).await);
+
+    house.write("revoked.pem", &house.clients.revokes(&[two], 2999));
+    running.reload_now().await;
+    assert!(comes_in(one).await);
+    assert!(!comes_in(two).await);
+    for unusable in ["nonsense", &house.clients.pem] {
+        house.write("revoked.pem", unusable);
+        running.reload_now().await;
+        assert!(comes_in(one).await, "what can't be used changes nothing");
+        assert!(!comes_in(two).await);
+    }
+
+    let of_others = Authority::new().revokes(&[], 2999);
+    for useless in [house.clients.revokes(&[], 2021), of_others] {
+        house.write("revoked.pem", &useless);
+        running.reload_now().await;
+        assert!(!comes_in(one).await, "whether it was revoked is not known");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
     let house = House::new();
-    house.write("users.toml", &user_entry("ann", "engineer"));
+    let entry = {
+        let hashes = ["ann", "bob"].map(|name| (name, hash_password(name).unwrap()));
+        move |name: &str, role: &str| {
+            let hash = &hashes.iter().find(|(known, _)| *known == name).unwrap().1;
+            user_hashed(name, role, hash)
+        }
+    };
+    house.write("users.toml", &entry("ann", "engineer"));
     let running = house.serve("", "").await;
     let client = Client::connect(&running, &house.ca, None).await.unwrap();
     let ann = client.says(&client.says(&basic("ann", "ann")).handshake().await.unwrap());
@@ -454,11 +523,7 @@ async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
 
     house.write(
         "users.toml",
-        &format!(
-            "{}{}",
-            user_entry("ann", "reader"),
-            user_entry("bob", "reader")
-        ),
+        &format!("{}{}", entry("ann", "reader"), entry("bob", "reader")),
     );
     let bob = until("the new user", async || {
         client.says(&basic("bob", "bob")).handshake().await
@@ -474,10 +539,81 @@ async fn users_come_and_go_with_their_file_and_a_broken_file_changes_nothing() {
     house.write("users.toml", "[[user]]\nname = 1");
     running.reload_now().await;
     bob.rows("SELECT 1").await.unwrap();
-    house.write("users.toml", &user_entry("bob", "reader"));
+    house.write("users.toml", &entry("bob", "reader"));
     running.reload_now().await;
     assert_eq!(code(ann.ask("SELECT 1").await), Code::Unauthenticated);
     bob.rows("SELECT 1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_ends_the_sessions_that_the_old_one_opened() {
+    let house = House::new();
+    let bob = user_entry("bob", "reader");
+    house.write(
+        "users.toml",
+        &format!("{}{bob}", user_entry("ann", "reader")),
+    );
+    let running = house.serve("", "").await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let [ann, bobs] = ["ann", "bob"].map(|name| client.says(&basic(name, name)));
+    let ann = client.says(&ann.handshake().await.unwrap());
+    let bobs = client.says(&bobs.handshake().await.unwrap());
+    ann.rows("SELECT 1").await.unwrap();
+
+    let other = user_hashed("ann", "reader", &hash_password("another").unwrap());
+    house.write("users.toml", &format!("{other}{bob}"));
+    running.reload_now().await;
+    assert_eq!(code(ann.ask("SELECT 1").await), Code::Unauthenticated);
+    bobs.rows("SELECT 1").await.unwrap();
+    let ann = client.says(&basic("ann", "another")).handshake().await;
+    let ann = client.says(&ann.unwrap());
+    ann.rows("SELECT 1").await.unwrap();
+
+    house.write("users.toml", &bob);
+    running.reload_now().await;
+    house.write("users.toml", &format!("{other}{bob}"));
+    running.reload_now().await;
+    assert_eq!(
+        code(ann.ask("SELECT 1").await),
+        Code::Unauthenticated,
+        "who was away meanwhile logs in again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_come_and_go_with_the_file_of_users() {
+    let house = House::new();
+    let signer = Signer::p256();
+    let provider = Provider::start(&[signer.public("one")]).await;
+    let ann = user_entry("ann", "reader");
+    house.write("users.toml", &ann);
+    let running = house.serve("", "").await;
+    let client = Client::connect(&running, &house.ca, None).await.unwrap();
+    let token = signer.token("ES256", Some("one"), &provider.claims());
+    let ada = client.says(&format!("Bearer {token}"));
+    assert_eq!(code(ada.ask("SELECT 1").await), Code::Unauthenticated);
+    let issuer = |lines: &str| {
+        let url = &provider.url;
+        format!(
+            "{ann}[[oidc]]\nissuer = \"{url}\"\naudiences = [\"landfast\"]\nallow_http = true\n{lines}"
+        )
+    };
+    house.write("users.toml", &issuer(""));
+    running.reload_now().await;
+    ada.rows("SELECT 1").await.unwrap();
+    assert_eq!(
+        code(ada.ask("CREATE SCHEMA lake.made").await),
+        Code::PermissionDenied
+    );
+    house.write("users.toml", &issuer("role = \"engineer\""));
+    running.reload_now().await;
+    ada.ask("CREATE SCHEMA lake.made").await.unwrap();
+    house.write("users.toml", &issuer("algorithms = [\"none\"]"));
+    running.reload_now().await;
+    ada.rows("SELECT 1").await.unwrap();
+    house.write("users.toml", &ann);
+    running.reload_now().await;
+    assert_eq!(code(ada.ask("SELECT 1").await), Code::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -584,6 +720,10 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
     );
     ann.rows("SELECT 'hushhush' AS one").await.unwrap();
     assert_ne!(code(ann.ask("SELECT \"hushhush\"").await), Code::Ok);
+    assert_ne!(
+        code(ann.ask("SELECT 1 FROM lake.s.t WHERE a = hushhush").await),
+        Code::Ok
+    );
     assert_ne!(code(ann.ask("SELECT hushhush 'hushhush").await), Code::Ok);
     assert_eq!(
         code(bob.ask("CREATE SCHEMA lake.hush").await),
@@ -621,6 +761,12 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
                 "statement",
                 "ann",
                 "failed",
+                "SELECT ? FROM ?.?.? WHERE ? = ?"
+            ),
+            (
+                "statement",
+                "ann",
+                "failed",
                 "(a statement of 25 bytes that can't be read)"
             ),
             ("statement", "bob", "failed", "CREATE SCHEMA lake.hush"),
@@ -636,6 +782,6 @@ async fn the_audit_log_tells_of_statements_log_ins_and_denials_and_of_no_literal
     assert_eq!(first["error"], Value::Null);
     assert!(first["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(first["client"].as_str().unwrap().contains("tonic"));
-    assert_eq!(lines[7]["error"], "permission_denied");
+    assert_eq!(lines[8]["error"], "permission_denied");
     running.shutdown().await.unwrap();
 }

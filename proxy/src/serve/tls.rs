@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 
 use crate::auth::PeerName;
-use crate::config::{ClientAuth, TlsFiles};
+use crate::config::{ClientAuth, ClientCertificates, TlsFiles};
 use crate::error::ProxyError;
 
 /// What the files held when they were looked at.
@@ -99,6 +101,7 @@ struct Texts {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
+    client_crl: Option<Vec<u8>>,
 }
 
 impl Texts {
@@ -110,12 +113,21 @@ impl Texts {
                 Some(clients) => Some(text(&clients.ca_file)?),
                 None => None,
             },
+            client_crl: match files.clients.as_ref().and_then(|c| c.crl_file.as_ref()) {
+                Some(file) => Some(text(file)?),
+                None => None,
+            },
         })
     }
 
     fn fingerprint(&self) -> Fingerprint {
         let mut digest = Sha256::new();
-        let parts = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
+        let parts = [
+            Some(&self.cert),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+            self.client_crl.as_ref(),
+        ];
         for part in parts.into_iter().flatten() {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
@@ -133,23 +145,7 @@ impl Texts {
             .map_err(|error| fault(&files.cert_file, error.to_string()))?;
         let builder = match (&files.clients, &self.client_ca) {
             (Some(clients), Some(text)) => {
-                let unusable = |reason: String| fault(&clients.ca_file, reason);
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates(&clients.ca_file, text)? {
-                    roots
-                        .add(certificate)
-                        .map_err(|error| unusable(error.to_string()))?;
-                }
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = match clients.auth {
-                    ClientAuth::Required => verifier,
-                    ClientAuth::Optional => verifier.allow_unauthenticated(),
-                };
-                let verifier = verifier
-                    .build()
-                    .map_err(|error| unusable(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(self.client_verifier(clients, text, provider)?)
             }
             _ => builder.with_no_client_auth(),
         };
@@ -162,6 +158,50 @@ impl Texts {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
+}
+
+impl Texts {
+    /// What checks the certificates of clients.
+    fn client_verifier(
+        &self,
+        clients: &ClientCertificates,
+        authorities: &[u8],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, ProxyError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&clients.ca_file, authorities)? {
+            roots
+                .add(certificate)
+                .map_err(|error| fault(&clients.ca_file, error.to_string()))?;
+        }
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let mut last = &clients.ca_file;
+        if let (Some(file), Some(text)) = (&clients.crl_file, &self.client_crl) {
+            // Whoever keeps a list wants to know of every certificate, and from a list that is kept.
+            verifier = verifier
+                .with_crls(revocations(file, text)?)
+                .enforce_revocation_expiration();
+            last = file;
+        }
+        let verifier = match clients.auth {
+            ClientAuth::Required => verifier,
+            ClientAuth::Optional => verifier.allow_unauthenticated(),
+        };
+        verifier
+            .build()
+            .map_err(|error| fault(last, error.to_string()))
+    }
+}
+
+fn revocations(
+    file: &Path,
+    text: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, ProxyError> {
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(text).collect();
+    found
+        .ok()
+        .filter(|found| !found.is_empty())
+        .ok_or_else(|| fault(file, "has no PEM section \"X509 CRL\""))
 }
 
 fn certificates(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, ProxyError> {

@@ -21,6 +21,12 @@ pub use cookie::{COOKIE_NAME, CookieJar};
 /// Starts every session token, so that one is told from a static token at a glance.
 const TOKEN_PREFIX: &str = "lfs_";
 
+/// How long a closed session is known, so that closing it again is fine.
+const CLOSED_FOR: Duration = Duration::from_secs(60);
+
+/// Of all sessions that there may be, one principal has this part at most.
+const SHARE: usize = 4;
+
 /// Names a session in tables and logs; tells nothing that would open it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(Arc<str>);
@@ -93,15 +99,47 @@ pub enum SessionError {
     /// There are as many sessions as there may be.
     #[error("too many open sessions: close some, or wait until idle ones end")]
     TooMany,
+    /// One principal has as many sessions as one may have.
+    #[error(
+        "too many open sessions of one user (at most {max}): close some, or wait until idle ones end"
+    )]
+    TooManyOfOne {
+        /// The limit.
+        max: usize,
+    },
 }
 
 struct Session {
     principal: Principal,
     /// `None` as long as nothing was set.
     settings: Option<SessionSettings>,
-    /// Whether its client closed it.
-    closed: bool,
+    /// When its client closed it.
+    closed: Option<Instant>,
     used: Instant,
+}
+
+impl Session {
+    fn new(principal: Principal, settings: Option<SessionSettings>) -> Self {
+        Self {
+            principal,
+            settings,
+            closed: None,
+            used: Instant::now(),
+        }
+    }
+
+    /// Whether it can still be used.
+    fn lives(&self, idle: Duration) -> bool {
+        self.closed.is_none() && self.used.elapsed() <= idle
+    }
+
+    /// Whether there is a reason to know it.
+    fn counts(&self, idle: Duration) -> bool {
+        match self.closed {
+            Some(at) => at.elapsed() <= CLOSED_FOR,
+            None => self.used.elapsed() <= idle,
+        }
+    }
 }
 
 struct Table {
@@ -162,20 +200,14 @@ impl Sessions {
         let token = format!("{TOKEN_PREFIX}{}", hex(&rand::random::<[u8; 32]>()));
         let id = SessionId::random();
         let mut table = self.table.lock();
-        self.make_room(&mut table)?;
+        self.make_room(&mut table, principal)?;
         table.by_token.insert(
             Sha256::digest(token.as_bytes()).into(),
             (id.clone(), method),
         );
-        table.by_id.insert(
-            id,
-            Session {
-                principal: principal.clone(),
-                settings: None,
-                closed: false,
-                used: Instant::now(),
-            },
-        );
+        table
+            .by_id
+            .insert(id, Session::new(principal.clone(), None));
         Ok(token)
     }
 
@@ -195,7 +227,7 @@ impl Sessions {
             .get(&<[u8; 32]>::from(Sha256::digest(token.as_bytes())))?
             .clone();
         let session = table.by_id.get_mut(&id)?;
-        if session.closed || session.used.elapsed() > self.limits.idle {
+        if !session.lives(self.limits.idle) {
             return None;
         }
         session.used = Instant::now();
@@ -214,9 +246,7 @@ impl Sessions {
         if read.holds_settings {
             let mut table = self.table.lock();
             match table.by_id.get_mut(&read.session) {
-                Some(session) if session.used.elapsed() <= self.limits.idle => {
-                    session.used = Instant::now()
-                }
+                Some(session) if session.lives(self.limits.idle) => session.used = Instant::now(),
                 _ => return Err(SessionError::Expired),
             }
         }
@@ -252,7 +282,9 @@ impl Sessions {
         match session {
             SessionRef::None => Err(SessionError::NoSession),
             SessionRef::Token(id) => {
-                let kept = table.by_id.get_mut(id).ok_or(SessionError::Expired)?;
+                let kept = table.by_id.get_mut(id);
+                let kept = kept.filter(|kept| kept.closed.is_none());
+                let kept = kept.ok_or(SessionError::Expired)?;
                 let current = kept.settings.as_ref().unwrap_or(&self.defaults);
                 kept.settings = Some(merged(current, before, after));
                 kept.used = Instant::now();
@@ -260,7 +292,7 @@ impl Sessions {
             }
             SessionRef::Cookie(id) => {
                 if !table.by_id.contains_key(id) {
-                    self.make_room(&mut table)?;
+                    self.make_room(&mut table, principal)?;
                 }
                 let current = table
                     .by_id
@@ -268,20 +300,16 @@ impl Sessions {
                     .and_then(|kept| kept.settings.as_ref())
                     .unwrap_or(&self.defaults);
                 let settings = Some(merged(current, before, after));
-                let kept = Session {
-                    principal: principal.clone(),
-                    settings,
-                    closed: false,
-                    used: Instant::now(),
-                };
-                table.by_id.insert(id.clone(), kept);
+                table
+                    .by_id
+                    .insert(id.clone(), Session::new(principal.clone(), settings));
                 Ok(Some(self.jar.cookie(id, principal, true)))
             }
         }
     }
 
-    /// Ends a session: its settings are gone, and a token that opened it opens nothing any more, except to be told again
-    /// that the session is closed.
+    /// Ends a session: its settings are gone, and a token that opened it opens nothing any more, except to be told again,
+    /// for a while, that the session is closed.
     pub fn close(&self, session: &SessionRef) {
         let mut table = self.table.lock();
         match session {
@@ -292,9 +320,35 @@ impl Sessions {
             SessionRef::Token(id) => {
                 if let Some(kept) = table.by_id.get_mut(id) {
                     kept.settings = None;
-                    kept.closed = true;
+                    kept.closed = kept.closed.or_else(|| Some(Instant::now()));
                 }
             }
+        }
+    }
+
+    /// Ends every session that a token opens and for whose principal, and how they came, `ended` says so.
+    pub fn end(&self, ended: impl Fn(&str, Method) -> bool) {
+        let mut table = self.table.lock();
+        let Table {
+            by_id, by_token, ..
+        } = &mut *table;
+        by_token.retain(|_, (id, method)| {
+            let ends = by_id
+                .get(id)
+                .is_none_or(|session| ended(&session.principal.name, *method));
+            if ends {
+                by_id.remove(id);
+            }
+            !ends
+        });
+    }
+
+    /// Ends the session that a token opens, as if it had never been.
+    pub fn revoke(&self, token: &str) {
+        let mut table = self.table.lock();
+        let digest = <[u8; 32]>::from(Sha256::digest(token.as_bytes()));
+        if let Some((id, _)) = table.by_token.remove(&digest) {
+            table.by_id.remove(&id);
         }
     }
 
@@ -304,7 +358,8 @@ impl Sessions {
         let digest = <[u8; 32]>::from(Sha256::digest(token.as_bytes()));
         let (id, method) = table.by_token.get(&digest)?;
         let session = table.by_id.get(id)?;
-        session.closed.then(|| (session.principal.clone(), *method))
+        let closed = session.closed.is_some() && session.counts(self.limits.idle);
+        closed.then(|| (session.principal.clone(), *method))
     }
 
     /// A new session for a client that has none; it is stored once something is set in it.
@@ -317,23 +372,39 @@ impl Sessions {
         self.jar.cookie(&SessionId::random(), principal, false)
     }
 
-    fn make_room(&self, table: &mut Table) -> Result<(), SessionError> {
+    /// Makes room for one more session of a principal; what is closed goes before anybody is refused.
+    fn make_room(&self, table: &mut Table, principal: &Principal) -> Result<(), SessionError> {
+        let idle = self.limits.idle;
         let full = table.by_id.len() >= self.limits.sessions_max;
-        if full || table.swept.elapsed() > self.limits.idle / 8 {
+        if full || table.swept.elapsed() > CLOSED_FOR.min(idle / 8) {
             table.swept = Instant::now();
-            table
-                .by_id
-                .retain(|_, session| session.used.elapsed() <= self.limits.idle);
-            let Table {
-                by_id, by_token, ..
-            } = table;
-            by_token.retain(|_, (id, _)| by_id.contains_key(id));
+            table.retain(|session| session.counts(idle));
         }
         if table.by_id.len() >= self.limits.sessions_max {
-            Err(SessionError::TooMany)
-        } else {
-            Ok(())
+            table.retain(|session| session.closed.is_none());
         }
+        if table.by_id.len() >= self.limits.sessions_max {
+            return Err(SessionError::TooMany);
+        }
+        let max = (self.limits.sessions_max / SHARE).max(1);
+        let theirs = table
+            .by_id
+            .values()
+            .filter(|session| session.principal.name == principal.name && session.lives(idle));
+        if theirs.count() >= max {
+            return Err(SessionError::TooManyOfOne { max });
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn retain(&mut self, keep: impl Fn(&Session) -> bool) {
+        let Self {
+            by_id, by_token, ..
+        } = self;
+        by_id.retain(|_, session| keep(session));
+        by_token.retain(|_, (id, _)| by_id.contains_key(id));
     }
 }
 

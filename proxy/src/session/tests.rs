@@ -126,27 +126,101 @@ fn a_cookie_of_another_principal_or_a_changed_one_names_no_session() {
     assert!(sessions.by_cookie(&among_others, &ann).unwrap().is_some());
 }
 
+fn bounded(sessions_max: usize, idle: Duration) -> Sessions {
+    sessions(SessionLimits { sessions_max, idle })
+}
+
+fn open(sessions: &Sessions, name: &str) -> Result<String, SessionError> {
+    sessions.open_for_handshake(&principal(name), Method::Password)
+}
+
 #[test]
 fn sessions_are_bounded_and_idle_ones_make_room() {
-    let ann = principal("ann");
-    let bounded = sessions(SessionLimits {
-        sessions_max: 2,
-        idle: Duration::from_secs(3600),
-    });
-    bounded.open_for_handshake(&ann, Method::Password).unwrap();
-    bounded.open_for_handshake(&ann, Method::Password).unwrap();
-    assert_eq!(
-        bounded.open_for_handshake(&ann, Method::Password),
-        Err(SessionError::TooMany)
-    );
-    let fleeting = sessions(SessionLimits {
-        sessions_max: 1,
-        idle: Duration::ZERO,
-    });
-    let token = fleeting.open_for_handshake(&ann, Method::Password).unwrap();
+    let full = bounded(2, Duration::from_secs(3600));
+    open(&full, "ann").unwrap();
+    open(&full, "bob").unwrap();
+    assert_eq!(open(&full, "cid"), Err(SessionError::TooMany));
+    let fleeting = bounded(1, Duration::ZERO);
+    let token = open(&fleeting, "ann").unwrap();
     assert!(fleeting.by_token(&token).is_none());
-    fleeting.open_for_handshake(&ann, Method::Password).unwrap();
+    open(&fleeting, "ann").unwrap();
     assert_eq!(fleeting.open(), 1);
+}
+
+#[test]
+fn whoever_opens_sessions_without_end_keeps_nobody_else_out() {
+    let sessions = bounded(8, Duration::from_secs(3600));
+    open(&sessions, "ann").unwrap();
+    let second = open(&sessions, "ann").unwrap();
+    let refused = SessionError::TooManyOfOne { max: 2 };
+    assert_eq!(open(&sessions, "ann"), Err(refused.clone()));
+    let (ann, cookie) = (principal("ann"), sessions.fresh_cookie(&principal("ann")));
+    let cookie = sessions.by_cookie(&cookie, &ann).unwrap().unwrap();
+    let stored = sessions.change(
+        &SessionRef::Cookie(cookie),
+        &ann,
+        &SessionSettings::default(),
+        &changed(),
+    );
+    assert_eq!(stored, Err(refused), "a cookie's session is one as well");
+    open(&sessions, "bob").unwrap();
+    let (_, _, id) = sessions.by_token(&second).unwrap();
+    sessions.close(&SessionRef::Token(id));
+    open(&sessions, "ann").unwrap();
+}
+
+#[test]
+fn closed_sessions_make_room_before_anybody_is_refused() {
+    let sessions = bounded(4, Duration::from_secs(3600));
+    let mut last = None;
+    for number in 0..100 {
+        let token = open(&sessions, &format!("user-{}", number % 4)).unwrap();
+        let (_, _, id) = sessions.by_token(&token).unwrap();
+        sessions.close(&SessionRef::Token(id.clone()));
+        assert!(sessions.by_token(&token).is_none());
+        assert!(
+            sessions.closed_by_token(&token).is_some(),
+            "closing it again is fine"
+        );
+        last = Some((token, id));
+    }
+    assert!(sessions.open() <= 4);
+    let (token, id) = last.unwrap();
+    let ann = principal("ann");
+    let late = sessions.change(
+        &SessionRef::Token(id),
+        &ann,
+        &SessionSettings::default(),
+        &changed(),
+    );
+    assert_eq!(
+        late,
+        Err(SessionError::Expired),
+        "a closed one keeps nothing"
+    );
+    let age = CLOSED_FOR + Duration::from_secs(1);
+    for session in sessions.table.lock().by_id.values_mut() {
+        session.closed = session.closed.and_then(|at| at.checked_sub(age));
+    }
+    assert!(sessions.closed_by_token(&token).is_none());
+}
+
+#[test]
+fn sessions_are_ended_by_whose_they_are_and_how_they_were_opened() {
+    let sessions = sessions(SessionLimits::default());
+    let (ann, bob) = (
+        open(&sessions, "ann").unwrap(),
+        open(&sessions, "bob").unwrap(),
+    );
+    let certified = sessions
+        .open_for_handshake(&principal("ann"), Method::Certificate)
+        .unwrap();
+    sessions.end(|name, method| name == "ann" && method == Method::Password);
+    assert!(sessions.by_token(&ann).is_none());
+    assert!(sessions.closed_by_token(&ann).is_none());
+    assert!(sessions.by_token(&bob).is_some());
+    assert!(sessions.by_token(&certified).is_some());
+    assert_eq!(sessions.open(), 2);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use tonic::{Request, Status};
 /// Who may ask, with tokens of their own; all are readers.
 pub(crate) const PRINCIPALS: [&str; 3] = ["ann", "bob", "cid"];
 
-/// What signs tickets where a test does not say otherwise.
+/// What seals tickets where a test does not say otherwise.
 pub(crate) const KEY: &str = "a key of more than thirty-two letters";
 
 /// Tables of the catalog `fixtures`, schema and name: together they have every type that is read.

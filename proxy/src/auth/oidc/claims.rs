@@ -36,10 +36,12 @@ pub(super) fn principal(
         .and_then(Value::as_str)
         .filter(|name| is_name(name))
         .ok_or_else(unusable)?;
-    // Whoever may write any address into their profile is not that address.
-    let verified = claims.get("email_verified");
-    if spec.user_claim == "email" && verified.is_some_and(|value| value != true && value != "true")
-    {
+    // Whoever may write any address into their profile is not that address: an issuer that does not say whether it looked
+    // is taken for one that didn't. Some write the word for the value.
+    let verified = claims
+        .get("email_verified")
+        .is_some_and(|value| value == true || value == "true");
+    if spec.user_claim == "email" && !verified {
         return Err(TokenRefusal::Claim("email_verified".to_owned()));
     }
     let groups = match &spec.groups_claim {

@@ -17,6 +17,7 @@ mod keys;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use landfast_planner::Role;
@@ -129,7 +130,7 @@ pub enum TokenRefusal {
 /// Every issuer whose tokens are taken.
 #[derive(Debug, Default)]
 pub(super) struct Issuers {
-    all: Vec<Issuer>,
+    all: Vec<Arc<Issuer>>,
 }
 
 #[derive(Debug)]
@@ -139,14 +140,17 @@ struct Issuer {
 }
 
 impl Issuers {
-    /// Prepares the issuers; none is asked yet.
-    pub(super) fn new(specs: Vec<OidcSpec>) -> Result<Self, OidcError> {
+    /// These issuers from now on; none is asked yet. One that stays as it is keeps its keys.
+    pub(super) fn next(&self, specs: Vec<OidcSpec>) -> Result<Self, OidcError> {
         let all = specs.into_iter().map(|spec| {
+            if let Some(same) = self.all.iter().find(|issuer| issuer.spec == spec) {
+                return Ok(Arc::clone(same));
+            }
             let keys = KeyCache::new(&spec).map_err(|reason| OidcError {
                 issuer: spec.issuer.clone(),
                 reason,
             })?;
-            Ok(Issuer { spec, keys })
+            Ok(Arc::new(Issuer { spec, keys }))
         });
         Ok(Self {
             all: all.collect::<Result<_, _>>()?,
@@ -175,7 +179,7 @@ impl Issuers {
         let token = jws::read(token)?;
         let named = claims::issuer(&token.payload)?;
         let issuer = self.all.iter().find(|issuer| issuer.spec.issuer == named)?;
-        Some((issuer, token))
+        Some((&**issuer, token))
     }
 
     /// Asks every issuer for its keys, and says how many it has.

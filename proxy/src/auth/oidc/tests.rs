@@ -1,6 +1,5 @@
 //! A small issuer over HTTP, and tokens that are right, and wrong in every way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
@@ -204,7 +203,7 @@ async fn key_set(State(provider): State<Arc<Provider>>) -> Response {
 }
 
 fn issuers(spec: OidcSpec) -> Issuers {
-    Issuers::new(vec![spec]).unwrap()
+    Issuers::default().next(vec![spec]).unwrap()
 }
 
 async fn checked(issuers: &Issuers, token: &str) -> Result<Principal, AuthError> {
@@ -427,10 +426,18 @@ async fn claims_become_a_name_groups_and_a_role_as_configured() {
         .await
         .unwrap();
     assert_eq!(ada.groups, Groups::new(["acme/people"]));
-    assert_eq!(
-        refused(&issuers, &token(json!("people"), json!(false))).await,
-        TokenRefusal::Claim("email_verified".into())
-    );
+    let unverified = TokenRefusal::Claim("email_verified".into());
+    for value in [json!(false), json!("false"), json!(1), Value::Null] {
+        let token = token(json!("people"), value);
+        assert_eq!(refused(&issuers, &token).await, unverified);
+    }
+    let mut silent = provider.claims();
+    silent["email"] = json!("ada@acme.example");
+    let silent = signer.token("ES256", Some("one"), &silent);
+    assert_eq!(refused(&issuers, &silent).await, unverified);
+    checked(&issuers, &token(json!("people"), json!("true")))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -445,6 +452,27 @@ async fn new_keys_are_fetched_when_a_token_names_one_and_old_ones_are_gone() {
     provider.publishes(&[new.public("new")]);
     checked(&issuers, &by_new).await.unwrap();
     assert_eq!(refused(&issuers, &by_old).await, TokenRefusal::UnknownKey);
+}
+
+#[tokio::test]
+async fn issuers_come_and_go_and_one_that_stays_keeps_its_keys() {
+    let signer = Signer::p256();
+    let provider = Provider::start(&[signer.public("one")]).await;
+    let token = signer.token("ES256", Some("one"), &provider.claims());
+    let first = issuers(provider.spec());
+    checked(&first, &token).await.unwrap();
+    let other = OidcSpec::new("https://idp.example", "landfast");
+    let more = first.next(vec![other.clone(), provider.spec()]).unwrap();
+    checked(&more, &token).await.unwrap();
+    assert_eq!(provider.asked(), 1);
+    let stricter = OidcSpec {
+        audiences: vec!["another".into()],
+        ..provider.spec()
+    };
+    let stricter = more.next(vec![stricter]).unwrap();
+    assert_eq!(refused(&stricter, &token).await, TokenRefusal::Audience);
+    let gone = more.next(vec![other]).unwrap();
+    assert!(gone.verify(&token, SystemTime::now()).await.is_none());
 }
 
 #[tokio::test]
@@ -520,7 +548,8 @@ async fn a_discovery_document_of_another_issuer_and_plain_http_are_refused() {
     let reason = found[0].1.as_ref().unwrap_err();
     assert!(reason.contains("letter by letter"), "{reason}");
     let secure_only = OidcSpec::new(provider.url.clone(), "landfast");
-    let reason = Issuers::new(vec![secure_only]).unwrap_err().to_string();
+    let reason = Issuers::default().next(vec![secure_only]);
+    let reason = reason.unwrap_err().to_string();
     assert!(reason.contains("plain HTTP"), "{reason}");
     let direct = issuers_with(&provider, |spec| {
         spec.jwks_uri = Some(format!("{}/keys", provider.url));

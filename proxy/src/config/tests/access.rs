@@ -25,6 +25,8 @@ fn refused(tls: &str, more: &str) -> String {
 
 #[test]
 fn client_certificates_are_asked_for_only_with_an_authority() {
+    let error = refused("client_crl_file = \"crl\"", "");
+    assert!(error.contains("proxy.tls.client_crl_file"), "{error}");
     let error = refused("client_auth = \"optional\"", "");
     assert!(
         error.contains("proxy.tls.client_auth") && error.contains("client_ca_file"),
@@ -52,6 +54,25 @@ fn client_certificates_are_asked_for_only_with_an_authority() {
     let twice = format!("{entries}\n[[certificate]]\nsubject = \"y\"");
     let error = refused("client_ca_file = \"ca\"", &twice);
     assert!(error.contains("certificate[y].subject"), "{error}");
+}
+
+#[test]
+fn issuers_may_stand_in_the_file_of_users_and_in_one_place_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let issuer = "[[oidc]]\nissuer = \"https://idp.example\"\naudiences = [\"landfast\"]\nca_file = \"ca.pem\"\n";
+    std::fs::write(dir.path().join("users.toml"), issuer).unwrap();
+    let with = |more: &str| {
+        let text = secure("", more).replacen("[proxy]", "[proxy]\nusers_file = \"users.toml\"", 1);
+        crate::config::parse(&text, dir.path())
+    };
+    let config = with("").unwrap();
+    assert_eq!(config.oidc[0].issuer, "https://idp.example");
+    assert_eq!(config.oidc[0].ca_file, Some(dir.path().join("ca.pem")));
+    let error = with(issuer).unwrap_err().to_string();
+    assert!(
+        error.contains("users_file") && error.contains("stands here and in"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) enum Putting {
 }
 
 pub(super) fn asked(descriptor: &FlightDescriptor) -> Result<Asked, Refusal> {
-    Ok(match command(&descriptor.cmd)? {
+    Ok(match described(descriptor)? {
         None => Asked::Plain,
         Some(Command::CommandStatementQuery(query)) => Asked::Statement(query),
         Some(Command::CommandStatementSubstraitPlan(plan)) => Asked::Substrait(plan),
@@ -69,7 +69,7 @@ pub(super) fn fetched(ticket: &Bytes) -> Result<Fetched, Refusal> {
 }
 
 pub(super) fn putting(descriptor: &FlightDescriptor) -> Result<Putting, Refusal> {
-    Ok(match command(&descriptor.cmd)? {
+    Ok(match described(descriptor)? {
         None => Putting::Plain,
         Some(Command::CommandStatementUpdate(update)) => Putting::Update(update),
         Some(Command::CommandStatementSubstraitPlan(plan)) => Putting::Substrait(plan),
@@ -81,6 +81,16 @@ pub(super) fn putting(descriptor: &FlightDescriptor) -> Result<Putting, Refusal>
             return Err(Refusal::malformed(format!("{name} is not put")));
         }
     })
+}
+
+/// The command of a descriptor; nothing if it is a plain flight's.
+fn described(descriptor: &FlightDescriptor) -> Result<Option<Command>, Refusal> {
+    if !descriptor.cmd.is_empty() && !descriptor.path.is_empty() {
+        return Err(Refusal::malformed(
+            "the descriptor has a command and a path: it is one or the other",
+        ));
+    }
+    command(&descriptor.cmd)
 }
 
 /// A command of Flight SQL; nothing if the bytes are a plain flight's.
@@ -170,6 +180,19 @@ mod tests {
                 "the command CommandOfTomorrow is not offered"
             ))
         );
+    }
+
+    #[test]
+    fn a_descriptor_with_a_command_and_a_path_is_malformed() {
+        for mut both in [
+            descriptor(&CommandGetCatalogs {}),
+            descriptor(&CommandStatementUpdate::default()),
+            FlightDescriptor::new_cmd("plain"),
+        ] {
+            both.path = vec!["x".repeat(1 << 20)];
+            assert!(matches!(asked(&both), Err(Refusal::Malformed(_))));
+            assert!(matches!(putting(&both), Err(Refusal::Malformed(_))));
+        }
     }
 
     #[test]

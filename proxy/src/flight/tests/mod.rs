@@ -3,6 +3,7 @@
 mod access;
 mod cancelling;
 mod commands;
+mod gate;
 mod handshake;
 mod lake;
 mod polling;
@@ -112,7 +113,7 @@ async fn service_over(
             role: Role::Engineer,
             groups: Groups::default(),
         }],
-        certificates: Vec::new(),
+        ..Access::default()
     };
     let auth = Authenticator::new(AuthSpec {
         access,

@@ -141,3 +141,26 @@ async fn a_setting_made_by_a_poll_holds_and_an_error_is_told_to_each_poll() {
     let refused = client.poll(descriptor("SELECT * FROM lake.no.table")).await;
     assert_eq!(refused.unwrap_err().code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn what_a_client_sends_with_a_poll_counts_in_what_is_kept_for_it() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    // A field of no message that we know: it goes back with the descriptor.
+    let mut padded = descriptor("SELECT 7 AS n").cmd.to_vec();
+    prost::encoding::bytes::encode(99, &vec![0u8; 1 << 20], &mut padded);
+    let padded = FlightDescriptor::new_cmd(padded);
+    let poll = client.poll(padded.clone()).await.unwrap();
+    assert_eq!(poll.info.unwrap().flight_descriptor, Some(padded.clone()));
+    let kept = service.core.polls.bytes();
+    assert!(kept > 1 << 20, "{kept}");
+    let statement = "x".repeat(100 * 1024);
+    let long = descriptor(&format!("SELECT length('{statement}')"));
+    client.poll(long).await.unwrap();
+    let tickets = Limits::default().endpoints_max * statement.len();
+    assert!(service.core.polls.bytes() > kept + tickets);
+    let mut both = padded;
+    both.path = vec!["x".to_owned()];
+    let refused = client.poll(both).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}

@@ -1,4 +1,4 @@
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::sql::{ActionClosePreparedStatementRequest, DoPutPreparedStatementResult};
 use tonic::Code;
@@ -86,6 +86,99 @@ async fn a_ticket_can_be_redeemed_again_but_by_nobody_else_and_not_once_changed(
     }
 }
 
+async fn bind(
+    client: &mut Client,
+    handle: &Bytes,
+    rows: RecordBatch,
+) -> Result<DoPutPreparedStatementResult, Status> {
+    let descriptor = FlightDescriptor::new_cmd(prepared(handle).as_any().encode_to_vec());
+    let messages: Vec<FlightData> = FlightDataEncoderBuilder::new()
+        .with_flight_descriptor(Some(descriptor))
+        .build(futures::stream::iter([Ok(rows)]))
+        .try_collect()
+        .await
+        .unwrap();
+    let request = client.request(futures::stream::iter(messages));
+    let mut results = client.flight.do_put(request).await?.into_inner();
+    let answer = results.message().await?.unwrap().app_metadata;
+    Ok(DoPutPreparedStatementResult::decode(answer).unwrap())
+}
+
+/// One row with a text of so many bytes.
+fn long_text(bytes: usize) -> RecordBatch {
+    let text = StringArray::from(vec!["x".repeat(bytes)]);
+    RecordBatch::try_from_iter([("1", Arc::new(text) as ArrayRef)]).unwrap()
+}
+
+#[tokio::test]
+async fn prepared_statements_and_what_is_bound_to_them_take_so_much_memory_together() {
+    let service = service(Limits {
+        prepared_bytes: 512 * 1024,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let sql = "SELECT length(CAST($1 AS VARCHAR)) AS n";
+    let open = async |client: &mut Client| {
+        let opened = client.prepare(sql).await;
+        opened.map(|opened| opened.prepared_statement_handle)
+    };
+    let (one, two) = (
+        open(&mut client).await.unwrap(),
+        open(&mut client).await.unwrap(),
+    );
+    // Bound again and again it is there once.
+    for _ in 0..5 {
+        let rows = long_text(300 * 1024);
+        bind(&mut client, &one, rows).await.unwrap();
+    }
+    let full = bind(&mut client, &two, long_text(300 * 1024)).await;
+    assert_eq!(full.unwrap_err().code(), Code::ResourceExhausted);
+    bind(&mut client, &two, long_text(1_000)).await.unwrap();
+    let info = client.info_response(&prepared(&one)).await.unwrap();
+    let (_, batches) = client.fetch(ticket(info.get_ref())).await.unwrap();
+    assert_eq!(column(&batches, "n"), [(300 * 1024).to_string()]);
+
+    let mut others = vec![];
+    let refused = loop {
+        match open(&mut client).await {
+            Ok(handle) => others.push(handle),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(
+        refused.message().contains("close some"),
+        "{}",
+        refused.message()
+    );
+    for handle in others.into_iter().chain([one]) {
+        let request = ActionClosePreparedStatementRequest {
+            prepared_statement_handle: handle,
+        };
+        let body = request.as_any().encode_to_vec();
+        client.act("ClosePreparedStatement", body).await.unwrap();
+    }
+    bind(&mut client, &two, long_text(300 * 1024))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_that_waits_for_its_rows_counts_with_its_parameters() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    let handle = client
+        .prepare("SELECT length(CAST($1 AS VARCHAR)) AS n")
+        .await
+        .unwrap()
+        .prepared_statement_handle;
+    let rows = long_text(300 * 1024);
+    bind(&mut client, &handle, rows).await.unwrap();
+    client.info_response(&prepared(&handle)).await.unwrap();
+    assert!(service.core.planned.bytes() > 300 * 1024);
+}
+
 #[tokio::test]
 async fn one_row_of_parameters_is_one_execution_and_several_are_concatenated() {
     let service = service(Limits::default()).await;
@@ -101,17 +194,7 @@ async fn one_row_of_parameters_is_one_execution_and_several_are_concatenated() {
             Arc::new(Int64Array::from(bound.clone())) as ArrayRef,
         )])
         .unwrap();
-        let descriptor = FlightDescriptor::new_cmd(prepared(&handle).as_any().encode_to_vec());
-        let messages: Vec<FlightData> = FlightDataEncoderBuilder::new()
-            .with_flight_descriptor(Some(descriptor))
-            .build(futures::stream::iter([Ok(rows)]))
-            .try_collect()
-            .await
-            .unwrap();
-        let request = client.request(futures::stream::iter(messages));
-        let mut results = client.flight.do_put(request).await.unwrap().into_inner();
-        let answer = results.message().await.unwrap().unwrap().app_metadata;
-        let answer = DoPutPreparedStatementResult::decode(answer).unwrap();
+        let answer = bind(&mut client, &handle, rows).await.unwrap();
         assert_eq!(answer.prepared_statement_handle.as_ref(), Some(&handle));
         let info = client
             .info_response(&prepared(&handle))

@@ -13,7 +13,8 @@ use hmac::{Hmac, Mac};
 use prost::Message;
 use rand::Rng;
 use rand::rngs::StdRng;
-use sha2::Sha256;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tonic::{Code, Status, Streaming};
 
@@ -258,7 +259,10 @@ pub(super) struct Sealed {
     ours: Vec<Bytes>,
 }
 
-const SIGNATURE_BYTES: usize = 32;
+/// The version of the seal.
+const VERSION: u8 = 1;
+/// It, and a nonce.
+const HEAD_BYTES: usize = 1 + NONCE_LEN;
 
 impl Sealed {
     pub(super) fn new() -> Self {
@@ -270,11 +274,8 @@ impl Sealed {
         });
         let ours: Vec<Bytes> = ours.take(24).collect();
         for ticket in &ours {
-            assert_eq!(
-                seal(&inside(ticket)),
-                ticket.to_vec(),
-                "the seal is not the service's"
-            );
+            let inside = inside(ticket);
+            assert_eq!(self::inside(&seal(&inside).into()), inside);
         }
         Self { asked, ours }
     }
@@ -284,22 +285,37 @@ impl Sealed {
 fn inside(ticket: &Bytes) -> Vec<u8> {
     let any = Any::decode(ticket.clone()).unwrap();
     let sealed: TicketStatementQuery = any.unpack().unwrap().unwrap();
-    sealed.statement_handle[SIGNATURE_BYTES..].to_vec()
+    let (head, hidden) = sealed.statement_handle.split_at(HEAD_BYTES);
+    let nonce = Nonce::try_assume_unique_for_key(&head[1..]).unwrap();
+    let mut hidden = hidden.to_vec();
+    let inside = key().open_in_place(nonce, Aad::from([head[0]]), &mut hidden);
+    inside.expect("the seal is the service's").to_vec()
 }
 
-/// A ticket with this inside, sealed with the service's own key.
+/// A ticket with this inside, sealed with the service's own key. The same inside is always the same ticket, so that a run
+/// can be repeated.
 fn seal(inside: &[u8]) -> Vec<u8> {
+    let nonce: [u8; NONCE_LEN] = Sha256::digest(inside)[..NONCE_LEN].try_into().unwrap();
+    let mut hidden = inside.to_vec();
+    let unique = Nonce::assume_unique_for_key(nonce);
+    key()
+        .seal_in_place_append_tag(unique, Aad::from([VERSION]), &mut hidden)
+        .unwrap();
+    let ticket = TicketStatementQuery {
+        statement_handle: [&[VERSION], &nonce[..], &hidden].concat().into(),
+    };
+    ticket.as_any().encode_to_vec()
+}
+
+/// The service's own key for tickets.
+fn key() -> LessSafeKey {
     let signed = |key: &[u8], text: &[u8]| {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap();
         mac.update(text);
         mac.finalize().into_bytes()
     };
-    let mut sealed = signed(&signed(KEY.as_bytes(), b"landfast ticket"), inside).to_vec();
-    sealed.extend(inside);
-    let ticket = TicketStatementQuery {
-        statement_handle: sealed.into(),
-    };
-    ticket.as_any().encode_to_vec()
+    let derived = signed(KEY.as_bytes(), b"landfast ticket");
+    LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &derived).unwrap())
 }
 
 impl Target for Sealed {
