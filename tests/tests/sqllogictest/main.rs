@@ -156,6 +156,8 @@ fn write_left_out(failed: &BTreeMap<&String, String>) {
          # refuses or answers otherwise. Written by LANDFAST_WRITE_LEFT_OUT=1; see main.rs.\n",
     );
     for (file, why) in failed {
+        // The query's id is another one each time.
+        let why = why.split(" [query ").next().unwrap_or(why);
         let line: Vec<&str> = why.split_whitespace().collect();
         let mut line = line.join(" ");
         if let Some((cut, _)) = line.char_indices().nth(240) {
