@@ -21,7 +21,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 PEERS = ("landfast", "datafusion", "duckdb")
-SECTIONS = ("tpch", "deletes", "small-files", "selective", "planning", "metadata", "load", "allocator")
+SECTIONS = ("tpch", "deletes", "small-files", "selective", "planning", "metadata", "load", "stopping", "allocator")
 # Only when named: what takes long, or much of the machine.
 BY_NAME = ("planning-20m",)
 

@@ -1,6 +1,7 @@
 """What the benchmark relies on to be honest: `python3 -m unittest discover bench`. Needs nothing beyond Python itself."""
 
 import datetime
+import http.client
 import sys
 import tempfile
 import unittest
@@ -14,10 +15,11 @@ import report
 from harness import measure
 from harness.answers import difference, same
 from harness.lake import local
+from harness.slow_site import SlowSite, asked, is_footer
 from harness.engines import Engine, EngineError
 from harness.measure import query_texts, warm
 from run import numbers
-from sections import deletes, load, metadata, planning, small_files, selective, text, tpch
+from sections import deletes, load, metadata, planning, small_files, selective, stopping, text, tpch
 
 
 class Answers(unittest.TestCase):
@@ -184,6 +186,41 @@ class Sections(unittest.TestCase):
     def test_the_bare_server_is_what_doget_is_measured_against(self):
         found = {"ms": {"landfast": [100.0, 130.0, 110.0], "bare": [99.0, 99.0, 1.0], "bare, held": [50.0]}}
         self.assertEqual(load.ratio_to_bare(found), 0.9)
+
+    def test_a_slow_site_knows_when_a_read_is_given_up(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a.parquet").write_bytes(bytes(1000))
+            Path(folder, "a.json").write_bytes(b"{}")
+            with SlowSite(folder) as site:
+                connection = http.client.HTTPConnection(site.url.removeprefix("http://"))
+                connection.request("GET", "/lake/a.json")
+                self.assertEqual(connection.getresponse().read(), b"{}")
+                self.assertEqual(site.begun, 0)
+                connection.request("GET", "/lake/a.parquet", headers={"Range": "bytes=0-999"})
+                self.assertEqual(connection.getresponse().status, 206)
+                self.assertTrue(stopping.until(lambda: site.under_way == 1))
+                connection.close()
+                self.assertTrue(stopping.until(lambda: site.under_way == 0))
+                self.assertEqual(site.begun, 1)
+
+    def test_a_slow_site_gives_the_range_that_is_asked_for(self):
+        self.assertEqual(asked("bytes=5-9", 100), (5, 9))
+        self.assertEqual(asked("bytes=-9", 100), (91, 99))
+        self.assertEqual(asked("bytes=90-", 100), (90, 99))
+        self.assertEqual(asked(None, 100), (0, 99))
+        self.assertTrue(is_footer(91, 99, 100))
+        self.assertFalse(is_footer(0, 99, 100))
+
+    def test_commands_are_written_as_protobuf_has_them(self):
+        self.assertEqual(stopping.field(1, b"ab"), b"\x0a\x02ab")
+        self.assertEqual(stopping.field(2, bytes(300))[:3], b"\x12\xac\x02")
+
+    def test_the_longest_stop_is_held_against_the_aim(self):
+        runs = [{"ms": 5.0, "reads": 7}, {"ms": 1200.0, "reads": 4}]
+        told = stopping.render(Report.RESULT | {"stopped": {"cancel": runs, "drop": [], "deadline": runs[:1]}})
+        self.assertIn("| CancelFlightInfo | 602 (5–1200) | 4–7 | 2 |", told)
+        self.assertIn("| longest, in ms, after CancelFlightInfo | ≤ 1000 | 1200.000 | **missed** |", told)
+        self.assertIn("| longest, in ms, after a dropped stream | ≤ 1000 | | not measured |", told)
 
     def test_queries_of_events_have_no_hole_left(self):
         for section in (small_files, selective):

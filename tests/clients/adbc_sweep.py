@@ -1,10 +1,12 @@
 """Everything that Python's ADBC driver can ask of a server. Prints one line a finding: a name, a tab, a value.
 
-Arguments: a URI, a user, a password, a PEM file of roots, a token.
+Arguments: a URI, a user, a password, a PEM file of roots, a token. The variables OIDC_TOKEN and EXPIRED_OIDC_TOKEN have
+tokens of an issuer; CLIENT_CERTIFICATE and CLIENT_KEY name PEM files.
 """
 
 import datetime
 import decimal
+import os
 import sys
 import threading
 import time
@@ -56,6 +58,26 @@ tried("connected by token")(lambda: asked("select 42", {"adbc.flight.sql.authori
 tried("connected by wrong token")(lambda: asked("select 42", {"adbc.flight.sql.authorization_header": "Bearer wrong"}))
 tried("connected by wrong password")(lambda: asked("select 42", {"username": user, "password": "wrong"}))
 tried("connected by nobody")(lambda: asked("select 42", {}))
+
+
+def bearer(variable):
+    return {"adbc.flight.sql.authorization_header": f"Bearer {os.environ[variable]}"}
+
+
+def text_of(variable):
+    with open(os.environ[variable]) as file:
+        return file.read()
+
+
+WHO = "select distinct principal from landfast.system.queries"
+CERTIFICATE = {
+    "adbc.flight.sql.client_option.mtls_cert_chain": text_of("CLIENT_CERTIFICATE"),
+    "adbc.flight.sql.client_option.mtls_private_key": text_of("CLIENT_KEY"),
+}
+tried("connected by OIDC token")(lambda: asked(WHO, bearer("OIDC_TOKEN")))
+tried("connected by expired OIDC token")(lambda: asked(WHO, bearer("EXPIRED_OIDC_TOKEN")))
+tried("connected by certificate")(lambda: asked(WHO, CERTIFICATE))
+tried("connected by certificate and user")(lambda: asked(WHO, {**CERTIFICATE, **LOGIN}))
 
 
 @tried("connected by unknown certificate")
@@ -210,6 +232,25 @@ with connect({**LOGIN, **COOKIES}) as connection:
                     other.adbc_read_partition(partition)
                     rows += other.fetch_arrow_table().num_rows
             return len(partitions) > 0, schema.names, rows
+
+        @tried("several endpoints")
+        def _():
+            every = "select * from lake.tpch.orders"
+            cursor.execute(f"{every} order by o_orderkey")
+            one = cursor.fetch_arrow_table()
+            ordered, _ = cursor.adbc_execute_partitions(f"{every} order by o_orderkey")
+            cursor.execute(every)
+            together = cursor.fetch_arrow_table()
+            partitions, _ = cursor.adbc_execute_partitions(every)
+            parts = []
+            # In any order.
+            for partition in reversed(partitions):
+                with connection.cursor() as other:
+                    other.adbc_read_partition(partition)
+                    parts.append(other.fetch_arrow_table())
+            found = [pyarrow.concat_tables(parts), together]
+            same = [table.sort_by("o_orderkey").combine_chunks().equals(one.combine_chunks()) for table in found]
+            return len(ordered), len(partitions) > 1, one.num_rows, same
 
         @tried("partition read elsewhere")
         def _():

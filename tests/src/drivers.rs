@@ -1,5 +1,5 @@
 //! Clients that only some tests need, fetched or built by the first that asks: other versions of the JDBC driver, what
-//! notebooks use, ADBC from Go.
+//! notebooks use, ADBC from Go and from Rust.
 //!
 //! Each is kept under a name that has its version, or a hash of all that it is made of.
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use crate::parts::{Parts, fetch_wheels, on_path, run};
@@ -92,6 +92,41 @@ pub fn go_program() -> Result<Option<PathBuf>> {
         run(&mut go, "build tests/clients/go")
     })?;
     Ok(Some(built))
+}
+
+/// The Rust program of `tests/clients/rust`, built. It is no part of the workspace: ADBC's driver manager has an Arrow of
+/// its own.
+///
+/// # Errors
+/// When it doesn't build.
+pub fn rust_program() -> Result<PathBuf> {
+    let parts = Parts::get();
+    let name = format!("rust-program-{}", hash(&sources("rust")?)?);
+    let what = "ADBC for Rust (a minute)";
+    let built = parts.on_demand(&name, what, |target| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // What the workspace is built with is none of its business.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("CARGO_RESOLVER_") {
+                cargo.env_remove(variable);
+            }
+        }
+        cargo.current_dir(Parts::client("rust"));
+        cargo.args(["build", "--quiet", "--locked", "--target-dir"]);
+        run(cargo.arg(target), "build tests/clients/rust")
+    })?;
+    Ok(built.join("debug/adbc-from-rust"))
+}
+
+/// The Flight SQL driver's shared library, as Python's wheel brings it.
+///
+/// # Errors
+/// When the wheel has none.
+pub fn adbc_library() -> Result<PathBuf> {
+    let wheel = Parts::get().site_packages()?;
+    let library = wheel.join("adbc_driver_flightsql/libadbc_driver_flightsql.so");
+    ensure!(library.is_file(), "there is no {}", library.display());
+    Ok(library)
 }
 
 /// The files of a folder in `tests/clients`, in order.

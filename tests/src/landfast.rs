@@ -30,6 +30,7 @@ pub struct Config {
     secure: bool,
     site: String,
     signing_key: String,
+    tls: String,
 }
 
 impl Config {
@@ -45,6 +46,13 @@ impl Config {
     #[must_use]
     pub fn secured(mut self) -> Self {
         self.secure = true;
+        self
+    }
+
+    /// With more lines of `[proxy.tls]`; only where it is [`Config::secured`].
+    #[must_use]
+    pub fn tls(mut self, toml: &str) -> Self {
+        self.tls.push_str(toml);
         self
     }
 
@@ -88,9 +96,10 @@ impl Config {
             }
             let (cert, key) = (dir.join("server.pem"), dir.join("server.key"));
             head.push_str(&format!(
-                "\n[proxy.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n",
+                "\n[proxy.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n{}",
                 cert.display(),
-                key.display()
+                key.display(),
+                self.tls
             ));
         } else {
             head.push_str("insecure = true\n");

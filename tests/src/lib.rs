@@ -17,6 +17,7 @@ pub mod clients;
 pub mod drivers;
 pub mod findings;
 pub mod fixtures;
+pub mod identities;
 pub mod lake;
 pub mod landfast;
 pub mod pair;

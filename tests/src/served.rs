@@ -1,4 +1,5 @@
-//! One Landfast for clients to try: TLS, users and a token, over local files alone.
+//! One Landfast for clients to try: TLS, users, a token, an issuer of tokens and certificates of clients, over local files
+//! alone. Its results are cut into several endpoints from [`ENDPOINT_ROWS`] rows on.
 //!
 //! Its only catalog of tables is `lake`, and needs no server: schema `tpch` with four tables of [`crate::lake`], and
 //! schema `types` with fixtures that have a column of every type (see [`crate::fixtures`]).
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use landfast_proxy::client::{Client, Endpoint, Login, TlsFiles};
 
 use crate::fixtures::{self, Fixture};
+use crate::identities::{AUDIENCE, Identities};
 use crate::lake::Lake;
 use crate::landfast::{Config, ENGINEER, Landfast, PASSWORD, sha256};
 use crate::process::run_dir;
@@ -19,6 +21,9 @@ use crate::world::link;
 
 /// A bearer token of a reader; its SHA-256 is all that Landfast knows.
 pub const TOKEN: &str = "a-token-of-a-nightly-report";
+
+/// A result without an order has an endpoint for so many rows.
+pub const ENDPOINT_ROWS: u32 = 20_000;
 
 /// The tables of `lake.tpch`.
 pub const TPCH: [&str; 4] = ["nation", "orders", "part", "region"];
@@ -38,6 +43,7 @@ pub const TYPES: [(&str, &str); 5] = [
 /// When it does not start, or refuses a table.
 pub fn start() -> Result<Landfast> {
     let lake = Lake::get()?;
+    let identities = Identities::get();
     let database = run_dir("served")?.join("lake.db");
     let mut toml = String::new();
     site(
@@ -52,11 +58,19 @@ pub fn start() -> Result<Landfast> {
     let _ = writeln!(
         toml,
         "[[catalog]]\nname = \"lake\"\nkind = \"sql\"\nurl = \"sqlite://{}?mode=rwc\"\ncreate_tables = true\n\
-         [[token]]\nprincipal = \"nightly\"\nrole = \"reader\"\nsha256 = \"{}\"\n",
+         [[token]]\nprincipal = \"nightly\"\nrole = \"reader\"\nsha256 = \"{}\"\n\
+         [[oidc]]\nissuer = \"{}\"\naudiences = [\"{AUDIENCE}\"]\nallow_http = true\n\
+         [limits]\nendpoint_rows = {ENDPOINT_ROWS}\n",
         database.display(),
-        sha256(TOKEN)
+        sha256(TOKEN),
+        identities.issuer(),
     );
-    let landfast = Landfast::start(&Config::at("here").secured().with(&toml))?;
+    let tls = format!(
+        "client_ca_file = \"{}\"\nclient_auth = \"optional\"\nclient_role = \"reader\"\n",
+        identities.authority().display()
+    );
+    let config = Config::at("here").secured().tls(&tls).with(&toml);
+    let landfast = Landfast::start(&config)?;
     let mut statements = vec![
         "CREATE SCHEMA lake.tpch".to_owned(),
         "CREATE SCHEMA lake.types".to_owned(),

@@ -8,11 +8,22 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
+use arrow_flight::{
+    Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
+    FlightInfo,
+};
 use landfast_tests::clients::{Adbc, Rows};
 use landfast_tests::landfast::{Landfast, OPERATOR, PASSWORD, READER};
 use landfast_tests::reverse::{Fault, Seen};
+use landfast_tests::stores::block_on;
 use landfast_tests::world::World;
+use prost::Message;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 
 /// The world, for one test at a time: they spoil it.
 fn world() -> MutexGuard<'static, World> {
@@ -438,4 +449,89 @@ fn a_query_that_is_given_up_or_cancelled_leaves_no_read_at_a_site_that_hangs() {
     let refusal = told.answer().unwrap_err();
     assert!(refusal.message.contains("cancelled"), "{refusal:?}");
     assert_eq!(found(&mut operator, "state").as_deref(), Some("cancelled"));
+}
+
+/// How a query that is under way ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    CancelFlightInfo,
+    DroppedStream,
+    Deadline,
+}
+
+#[test]
+fn nothing_more_is_read_at_a_site_after_cancel_flight_info_a_dropped_stream_or_a_deadline() {
+    let world = world();
+    let landfast = Landfast::start(&world.config()).unwrap();
+    let url = format!("http://127.0.0.1:{}", landfast.port());
+    let url = Endpoint::from_shared(url).unwrap();
+    world.gcp.line.fail("parquet", Fault::Hang);
+    for end in [End::CancelFlightInfo, End::DroppedStream, End::Deadline] {
+        // These years' files are in the cloud.
+        let sql = format!(
+            "select sum(o_totalprice) from plant.mirror.orders where o_orderdate < date '1994-01-01' -- {end:?}"
+        );
+        let client = FlightServiceClient::new(block_on(url.connect()).unwrap());
+        let (info, fetching) = block_on(begun(client.clone(), &sql, end));
+        soon("a read hangs", || world.gcp.line.hanging() > 0);
+        match end {
+            End::CancelFlightInfo => {
+                assert_eq!(
+                    block_on(cancelled(client.clone(), info)),
+                    CancelStatus::Cancelled
+                );
+            }
+            End::DroppedStream => fetching.abort(),
+            End::Deadline => {}
+        }
+        soon("the reads stop", || world.gcp.line.hanging() == 0);
+        if end != End::DroppedStream {
+            let refused = block_on(fetching).unwrap().unwrap_err();
+            let told = [Code::Cancelled, Code::DeadlineExceeded];
+            assert!(told.contains(&refused.code()), "{end:?}: {refused}");
+        }
+        // Whatever else the proxy does meanwhile, none begins anew.
+        world.gcp.line.take_seen();
+        for _ in 0..50 {
+            let (_, other) = block_on(begun(client.clone(), "select 1", End::DroppedStream));
+            block_on(other).unwrap().unwrap();
+        }
+        let after = world.gcp.line.take_seen();
+        let read: Vec<&Seen> = after.iter().filter(|seen| seen.is_read()).collect();
+        assert!(read.is_empty(), "{end:?}: {read:?}");
+    }
+}
+
+/// Plans a statement and begins to fetch all of its rows.
+async fn begun(
+    mut client: FlightServiceClient<Channel>,
+    sql: &str,
+    end: End,
+) -> (FlightInfo, JoinHandle<Result<(), Status>>) {
+    let command = CommandStatementQuery {
+        query: sql.to_owned(),
+        transaction_id: None,
+    };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let info = client.get_flight_info(descriptor).await.unwrap();
+    let info = info.into_inner();
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let fetching = tokio::spawn(async move {
+        let mut request = Request::new(ticket);
+        if end == End::Deadline {
+            request.set_timeout(Duration::from_secs(2));
+        }
+        let mut stream = client.do_get(request).await?.into_inner();
+        while stream.message().await?.is_some() {}
+        Ok(())
+    });
+    (info, fetching)
+}
+
+async fn cancelled(mut client: FlightServiceClient<Channel>, info: FlightInfo) -> CancelStatus {
+    let request = CancelFlightInfoRequest::new(info).encode_to_vec();
+    let action = Action::new("CancelFlightInfo", request);
+    let mut results = client.do_action(action).await.unwrap().into_inner();
+    let body = results.message().await.unwrap().unwrap().body;
+    CancelFlightInfoResult::decode(body).unwrap().status()
 }

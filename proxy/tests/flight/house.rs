@@ -156,6 +156,19 @@ impl Client {
         Ok(self.flight.get_flight_info(request).await?.into_inner())
     }
 
+    /// The same by PollFlightInfo, polled until everything is there.
+    pub(crate) async fn poll(&mut self, command: &[u8]) -> Result<FlightInfo, Status> {
+        let mut descriptor = FlightDescriptor::new_cmd(command.to_vec());
+        loop {
+            let request = self.request(descriptor);
+            let poll = self.flight.poll_flight_info(request).await?.into_inner();
+            match poll.flight_descriptor {
+                Some(next) => descriptor = next,
+                None => return Ok(poll.info.unwrap()),
+            }
+        }
+    }
+
     /// What GetSchema tells.
     pub(crate) async fn schema(&mut self, command: &[u8]) -> Result<Schema, Status> {
         let descriptor = FlightDescriptor::new_cmd(command.to_vec());

@@ -171,6 +171,8 @@ async fn compared(client: &mut Client, sql: &str) -> Result<Option<Schema>, Test
             prop_assert_eq!(handle.map(drop).unwrap_err().code(), refused.code());
             let planned = client.info(&query(sql)).await.map(drop);
             prop_assert_eq!(planned.unwrap_err().code(), refused.code());
+            let polled = client.poll(&query(sql)).await.map(drop);
+            prop_assert_eq!(polled.unwrap_err().code(), refused.code());
             return Ok(None);
         }
     };
@@ -189,11 +191,17 @@ async fn compared(client: &mut Client, sql: &str) -> Result<Option<Schema>, Test
                 ran = false;
                 let clear = [tonic::Code::InvalidArgument, tonic::Code::Unimplemented];
                 prop_assert!(clear.contains(&refused.code()), "{}", refused);
+                let polled = client.poll(&command).await.map(drop);
+                prop_assert_eq!(polled.unwrap_err().code(), refused.code());
                 continue;
             }
         };
         let tickets = tickets(&info);
         prop_assert_eq!(&info.try_decode_schema().unwrap(), &told, "GetFlightInfo");
+        let polled = client.poll(&command).await.unwrap();
+        let told_there = polled.clone().try_decode_schema().unwrap();
+        prop_assert_eq!(&told_there, &told, "PollFlightInfo");
+        prop_assert_eq!(polled.endpoint.is_empty(), tickets.is_empty());
         for ticket in tickets {
             // Once from the plan that waits, and once planned again from the ticket.
             for _ in 0..2 {

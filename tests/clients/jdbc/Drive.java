@@ -2,16 +2,19 @@ import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
-import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.Properties;
 
 /** Drives one version of the stock JDBC driver through everything; see the tests for what must come out. */
 public final class Drive {
+  /** Who asks: a reader sees the queries of nobody else. */
+  private static final String WHO = "select distinct principal from landfast.system.queries";
+
   private Drive() {}
 
   /**
-   * Arguments: a JDBC URL, a user, a password, a PEM file of roots, a token, and queries of values. The variable
+   * Arguments: a JDBC URL, a user, a password, a PEM file of roots, a token, and queries of values. The variables
+   * OIDC_TOKEN and EXPIRED_OIDC_TOKEN have tokens of an issuer, CLIENT_CERTIFICATE and CLIENT_KEY name PEM files, and
    * DOCUMENTED_URLS has URLs that say everything themselves, one a line.
    */
   public static void main(String[] arguments) throws Exception {
@@ -39,13 +42,26 @@ public final class Drive {
     by("token", url, token, "select 42");
     token.put("token", "a wrong one");
     by("wrong token", url, token, "select 42");
+    token.put("token", System.getenv("OIDC_TOKEN"));
+    by("OIDC token", url, token, WHO);
+    token.put("token", System.getenv("EXPIRED_OIDC_TOKEN"));
+    by("expired OIDC token", url, token, WHO);
+    Properties certificate = properties(arguments[3]);
+    by("nothing", url, certificate, WHO);
+    certificate.put("clientCertificate", System.getenv("CLIENT_CERTIFICATE"));
+    certificate.put("clientKey", System.getenv("CLIENT_KEY"));
+    by("certificate", url, certificate, WHO);
+    certificate.putAll(user);
+    by("certificate and user", url, certificate, WHO);
     by("user again", url, user, "select 42");
     Properties catalog = properties(arguments[3]);
     catalog.putAll(user);
     catalog.put("catalog", "lake");
-    by("catalog", url, catalog, "select count(*) from types.spark_types");
-    by("catalog in the URL", url + (url.contains("?") ? "&" : "?") + "catalog=lake", user, "select count(*) from types.spark_types");
-    by("no catalog", url, user, "select count(*) from types.spark_types");
+    String setting = "show landfast.catalog";
+    by("catalog", url, catalog, setting);
+    by("catalog in the URL", url + (url.contains("?") ? "&" : "?") + "catalog=lake", user, setting);
+    by("catalog as a setting", url + (url.contains("?") ? "&" : "?") + "landfast.catalog=lake", user, setting);
+    by("no catalog", url, user, setting);
     Properties zoneless = properties(arguments[3]);
     zoneless.putAll(user);
     zoneless.put("landfast.wire_types", "zoneless");
@@ -90,12 +106,14 @@ public final class Drive {
 
   private static void by(String what, String url, Properties properties, String sql) {
     Say.tried("connected by " + what, () -> {
-      try (Connection another = DriverManager.getConnection(url, properties);
-          Statement statement = another.createStatement();
-          ResultSet rows = statement.executeQuery(sql)) {
+      Connection another = DriverManager.getConnection(url, properties);
+      try (Statement statement = another.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
         return Say.rows(rows);
-      } catch (SQLException refusal) {
-        throw refusal;
+      } finally {
+        Say.tried("closed by " + what, () -> {
+          another.close();
+          return "in peace";
+        });
       }
     });
   }

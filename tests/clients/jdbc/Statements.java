@@ -120,6 +120,26 @@ final class Statements {
     });
   }
 
+  /** How many rows a query has, and a sum over all of their values, in whatever order they come. */
+  private static void everyRow(Connection connection, String what, String query) {
+    Say.tried(what, () -> {
+      try (Statement statement = connection.createStatement(); ResultSet found = statement.executeQuery(query)) {
+        int columns = found.getMetaData().getColumnCount();
+        long rows = 0;
+        long sum = 0;
+        while (found.next()) {
+          List<String> row = new ArrayList<>();
+          for (int at = 1; at <= columns; at++) {
+            row.add(found.getString(at));
+          }
+          sum += row.hashCode();
+          rows++;
+        }
+        return rows + " " + sum;
+      }
+    });
+  }
+
   private static void results(Connection connection) throws SQLException {
     try (Statement one = connection.createStatement();
         Statement other = connection.createStatement();
@@ -135,6 +155,9 @@ final class Statements {
         return rows + ":" + sum + ":" + (up.next() || down.next());
       });
     }
+    // The first comes in several endpoints, and the second, which has an order, in one.
+    everyRow(connection, "several endpoints", "select * from lake.tpch.orders");
+    everyRow(connection, "one endpoint", "select * from lake.tpch.orders order by o_orderkey");
     try (Statement statement = connection.createStatement()) {
       statement.setMaxRows(7);
       Say.tried("max rows", () -> Say.rows(statement.executeQuery("select value from generate_series(1, 100000) order by value")));

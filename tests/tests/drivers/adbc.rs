@@ -1,9 +1,10 @@
-//! ADBC's Flight SQL driver from Python and Go.
+//! ADBC's Flight SQL driver from Python, Go and Rust.
 
 use std::process::Command;
 use std::sync::OnceLock;
 
 use landfast_tests::findings::Findings;
+use landfast_tests::identities::{CERTIFIED, ISSUED, Identities};
 use landfast_tests::landfast::{PASSWORD, READER};
 use landfast_tests::parts::Parts;
 use landfast_tests::served::{TOKEN, fixture};
@@ -20,6 +21,11 @@ fn python() -> &'static Findings {
         python.arg(Parts::client("adbc_sweep.py"));
         python.args([&landfast.uri(), READER, PASSWORD]);
         python.arg(landfast.certificate()).arg(TOKEN);
+        let identities = Identities::get();
+        python.env("OIDC_TOKEN", identities.token(3600).unwrap());
+        python.env("EXPIRED_OIDC_TOKEN", identities.token(-3600).unwrap());
+        python.env("CLIENT_CERTIFICATE", identities.certificate());
+        python.env("CLIENT_KEY", identities.certificate_key());
         python
             .env_remove("PYTHONPATH")
             .env("PYTHONUTF8", "1")
@@ -34,6 +40,12 @@ fn adbc_from_python_connects_in_every_way() {
     found.are(&[
         ("connected by token", "[(42,)]"),
         ("connected by unchecked certificate", "[(42,)]"),
+        ("connected by OIDC token", &format!("[('{ISSUED}',)]")),
+        ("connected by certificate", &format!("[('{CERTIFIED}',)]")),
+        (
+            "connected by certificate and user",
+            &format!("[('{READER}',)]"),
+        ),
         ("headers", "[(25,)]"),
         ("small messages", "60000"),
     ]);
@@ -41,6 +53,7 @@ fn adbc_from_python_connects_in_every_way() {
         ("connected by wrong token", "UNAUTHENTICATED"),
         ("connected by wrong password", "UNAUTHENTICATED"),
         ("connected by nobody", "UNAUTHENTICATED"),
+        ("connected by expired OIDC token", "it has expired"),
         (
             "connected by unknown certificate",
             "failed to verify certificate",
@@ -126,6 +139,7 @@ fn adbc_from_python_reads_binds_and_shares_out_results() {
         ("update", "origin"),
         ("reader", "150000"),
         ("partitions", "(True, ['o_orderkey'], 150000)"),
+        ("several endpoints", "(1, True, 150000, [True, True])"),
         ("partition read elsewhere", "25"),
         ("empty", "0"),
         ("queue of one", "150000"),
@@ -228,4 +242,43 @@ fn adbc_from_go_queries_binds_lists_and_stops() {
             }
         }
     }
+}
+
+#[test]
+fn adbc_from_rust_queries_binds_lists_and_stops() {
+    let landfast = landfast();
+    let mut rust = Command::new(drivers::rust_program().unwrap());
+    rust.arg(drivers::adbc_library().unwrap());
+    rust.args([&landfast.uri(), READER, PASSWORD]);
+    let found = findings("Rust's ADBC", rust.arg(landfast.certificate()));
+    found.are(&[
+        ("nations", "25"),
+        ("first nation", "ALGERIA"),
+        ("parameters", "1"),
+        ("bound", "CANADA GERMANY"),
+        ("rows of every type", "4"),
+        ("set", "origin"),
+        ("objects catalogs", "lake"),
+        ("objects schemas", "lake.tpch"),
+        (
+            "objects tables",
+            "lake.tpch.nation lake.tpch.orders lake.tpch.part lake.tpch.region",
+        ),
+        (
+            "objects all",
+            "lake.tpch.nation.n_nationkey lake.tpch.nation.n_name lake.tpch.nation.n_regionkey lake.tpch.nation.n_comment",
+        ),
+        ("table schema", "n_name of 4"),
+        ("table types", "SYSTEM TABLE TABLE VIEW"),
+        ("info", "1"),
+    ]);
+    found.say(&[
+        (
+            "types",
+            "Int64 Boolean Int32 Float32 Float64 Decimal128(9, 2)",
+        ),
+        ("cancelled", "ancel"),
+        ("unknown", "nearest: nation"),
+        ("wrong password", "the user name or the password is wrong"),
+    ]);
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use landfast_tests::drivers;
 use landfast_tests::findings::Findings;
+use landfast_tests::identities::{CERTIFIED, ISSUED, Identities};
 use landfast_tests::landfast::{PASSWORD, READER};
 use landfast_tests::parts::Parts;
 use landfast_tests::served::{TOKEN, fixture};
@@ -51,6 +52,11 @@ fn found(version: &'static str) -> &'static Findings {
         java.args([READER, PASSWORD]);
         java.arg(landfast.certificate()).arg(TOKEN);
         java.env("DOCUMENTED_URLS", documented_urls().join("\n"));
+        let identities = Identities::get();
+        java.env("OIDC_TOKEN", identities.token(3600).unwrap());
+        java.env("EXPIRED_OIDC_TOKEN", identities.token(-3600).unwrap());
+        java.env("CLIENT_CERTIFICATE", identities.certificate());
+        java.env("CLIENT_KEY", identities.certificate_key());
         for (_, table) in TABLES {
             java.arg(format!("select * from lake.types.{table} order by id"));
         }
@@ -65,6 +71,9 @@ fn documented_urls() -> Vec<String> {
     let landfast = landfast();
     let here = format!("127.0.0.1:{}", landfast.port());
     let roots = landfast.certificate().display().to_string();
+    let identities = Identities::get();
+    let certificate = identities.certificate().display().to_string();
+    let key = identities.certificate_key().display().to_string();
     let urls = docs
         .lines()
         .map(str::trim)
@@ -77,6 +86,8 @@ fn documented_urls() -> Vec<String> {
                 &format!("user={READER}&password={}", PASSWORD.replace(' ', "%20")),
             )
             .replace("/path/ca.pem", &roots)
+            .replace("/path/client.pem", &certificate)
+            .replace("/path/client.key", &key)
     })
     .collect()
 }
@@ -99,7 +110,7 @@ fn jdbc_15_0_is_driven_through_everything() {
 fn everything(found: &Findings, version: &str) {
     found.are(&[("driver", version)]);
     dbeaver(found, version);
-    connections(found);
+    connections(found, version);
     metadata(found);
     listings(found, version);
     values(found);
@@ -109,21 +120,55 @@ fn everything(found: &Findings, version: &str) {
     cancelled(found);
 }
 
-fn connections(found: &Findings) {
+fn connections(found: &Findings, version: &str) {
     found.are(&[
         ("connected by token", "[42]"),
         ("connected by user again", "[42]"),
         ("connected by unchecked certificate", "[42]"),
+        ("connected by OIDC token", &format!("[{ISSUED}]")),
+        ("connected by certificate", &format!("[{CERTIFIED}]")),
+        // Who comes with a certificate and credentials is who the credentials say.
+        ("connected by certificate and user", &format!("[{READER}]")),
     ]);
-    assert_eq!(documented_urls().len(), 4);
-    for at in 0..4 {
+    catalogs(found, version);
+    let documented = documented_urls();
+    assert_eq!(documented.len(), 6);
+    for at in 0..documented.len() {
         found.are(&[(&format!("connected by documented URL {at}"), "[25]")]);
     }
-    for refused in ["wrong token", "wrong password", "unknown certificate"] {
+    for refused in [
+        "wrong token",
+        "expired OIDC token",
+        "nothing",
+        "wrong password",
+        "unknown certificate",
+    ] {
         let said = found.at(&format!("connected by {refused}"));
         assert!(said.starts_with("refused: "), "{refused}: {said}");
         assert!(!said.contains(PASSWORD) && !said.contains(TOKEN), "{said}");
     }
+}
+
+/// From 17 on the driver sets `catalog` as an option of the session; before, it is a header of each request.
+fn catalogs(found: &Findings, version: &str) {
+    for by in ["catalog", "catalog in the URL", "catalog as a setting"] {
+        found.say(&[(&format!("connected by {by}"), "landfast.catalog|lake")]);
+    }
+    let without = found.at("connected by no catalog");
+    assert!(without.starts_with("[landfast.catalog|"), "{without}");
+    assert!(!without.contains("lake"), "{without}");
+    // It ends the session twice, the second time without a channel.
+    let closed = match version {
+        "15.0.2" => "in peace",
+        _ => "refused: Channel shutdown invoked",
+    };
+    found.are(&[
+        ("closed by catalog", closed),
+        ("closed by catalog in the URL", closed),
+        ("closed by catalog as a setting", "in peace"),
+        ("closed by no catalog", "in peace"),
+        ("closed by certificate", "in peace"),
+    ]);
 }
 
 /// What every method of DatabaseMetaData without arguments gives: an answer, and none of them an error but those that the
@@ -439,6 +484,9 @@ fn statements(found: &Findings) {
         ("valid", "true"),
         ("auto commit", "true"),
     ]);
+    let whole = found.at("one endpoint");
+    assert!(whole.starts_with("150000 "), "{whole}");
+    found.are(&[("several endpoints", whole)]);
     found.say(&[
         ("empty", "[id, word"),
         ("empty", "] []"),

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ExcludeSelectItem, Expr, Ident, ObjectName, Query, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    WildcardAdditionalOptions, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::scope::{Column, Columns, Found, Kind, Scope, Withs, fits, shown, unreadable};
-use super::{Binder, Exact, ambiguous};
+use super::{Binder, Exact, ambiguous, window_name};
 use crate::sql::refuse::place;
 use crate::{PlannerError, Result};
 
@@ -378,6 +378,16 @@ impl VisitorMut for Walker<'_, '_, '_, '_> {
             Expr::CompoundIdentifier(parts) => self.binder.compound(parts, self.scope),
             Expr::CompoundFieldAccess { access_chain, .. } => {
                 keep_fields(access_chain);
+                Ok(())
+            }
+            Expr::Function(function) => {
+                match &mut function.over {
+                    Some(WindowType::NamedWindow(name)) => window_name(name),
+                    Some(WindowType::WindowSpec(spec)) => {
+                        spec.window_name.iter_mut().for_each(window_name);
+                    }
+                    None => {}
+                }
                 Ok(())
             }
             _ => Ok(()),

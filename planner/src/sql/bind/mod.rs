@@ -19,8 +19,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, LimitClause, NamedWindowExpr, ObjectName, OrderBy,
-    OrderByKind, Query, Select, SetExpr, SetOperator, With,
+    Distinct, Expr, GroupByExpr, Ident, LimitClause, NamedWindowDefinition, NamedWindowExpr,
+    ObjectName, OrderBy, OrderByKind, Query, Select, SetExpr, SetOperator, With,
 };
 
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -298,15 +298,20 @@ impl Binder<'_> {
             Some(&output),
             withs,
         )?;
-        for window in &mut select.named_window {
-            if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
-                let orders = spec.order_by.iter_mut().map(|order| &mut order.expr);
-                self.exprs(
-                    spec.partition_by.iter_mut().chain(orders),
-                    &scope,
-                    None,
-                    withs,
-                )?;
+        for NamedWindowDefinition(name, window) in &mut select.named_window {
+            window_name(name);
+            match window {
+                NamedWindowExpr::NamedWindow(other) => window_name(other),
+                NamedWindowExpr::WindowSpec(spec) => {
+                    spec.window_name.iter_mut().for_each(window_name);
+                    let orders = spec.order_by.iter_mut().map(|order| &mut order.expr);
+                    self.exprs(
+                        spec.partition_by.iter_mut().chain(orders),
+                        &scope,
+                        None,
+                        withs,
+                    )?;
+                }
             }
         }
         self.order_by(order_by, &output, Some(&scope), withs)?;
@@ -356,6 +361,13 @@ impl Binder<'_> {
 
     fn note(&mut self, ident: &Ident) {
         self.unknown.push((ident.value.clone(), place(ident.span)));
+    }
+}
+
+/// Unquoted names of windows are the same whatever their case; the engine compares them letter by letter.
+fn window_name(name: &mut Ident) {
+    if name.quote_style.is_none() {
+        name.value.make_ascii_lowercase();
     }
 }
 
