@@ -88,6 +88,10 @@ pub struct Limits {
     pub sessions: usize,
     /// How long a session lives unused.
     pub session_idle: Duration,
+    /// What the temporary tables of all sessions may take of the memory.
+    pub temporary_bytes: usize,
+    /// What those of one session may take.
+    pub temporary_session_bytes: usize,
     /// Open prepared statements.
     pub prepared_statements: usize,
     /// How long one lives unused.
@@ -326,6 +330,8 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         batch_rows: raw.batch_rows,
         sessions: raw.sessions,
         session_idle: Duration::from_millis(raw.session_idle_ms),
+        temporary_bytes: raw.temporary_bytes,
+        temporary_session_bytes: raw.temporary_session_bytes,
         prepared_statements: raw.prepared_statements,
         prepared_idle: Duration::from_millis(raw.prepared_idle_ms),
         planned_queries: raw.planned_queries,

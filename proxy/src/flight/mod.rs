@@ -2,7 +2,7 @@
 //!
 //! A query's way: `dispatch` receives a call and decodes it, `caller` says who sent it, `service` has the answer to each
 //! command; `statement` plans and pins (GetFlightInfo) and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
-//! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once.
+//! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once; `ingest` takes rows.
 //! `fault` is the one place that knows gRPC codes.
 //!
 //! # Invariants
@@ -20,6 +20,7 @@ mod encode;
 mod fault;
 mod fetch;
 mod incoming;
+mod ingest;
 mod overrides;
 mod parameters;
 mod planned;
@@ -182,5 +183,6 @@ async fn sweep(core: Weak<Core>) {
         core.planned.sweep(Planned::need);
         core.polls.sweep();
         core.prepared.sweep();
+        core.reception.sessions.sweep();
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use landfast_planner::{Statement, WireTypes};
 use parking_lot::Mutex;
 
+use super::caller::Caller;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::statement::Asking;
@@ -25,6 +26,8 @@ pub(super) struct Prepared {
     pub(super) bound: Option<Parameters>,
     /// The types that its rows were said to have.
     pub(super) types: WireTypes,
+    /// Whether it reads tables of its session, which no other session has.
+    pub(super) reads_temporary: bool,
 }
 
 impl Prepared {
@@ -92,19 +95,20 @@ impl PreparedStatements {
         Ok(handle)
     }
 
-    /// The statement of a handle. Somebody else's is as unknown as one that never was.
-    pub(super) fn find(&self, handle: &Bytes, principal: &str) -> Result<Prepared, Fault> {
-        self.with(handle, principal, |prepared| prepared.clone())
+    /// The statement of a handle. Somebody else's is as unknown as one that never was; one that reads tables of a session
+    /// is for that session alone.
+    pub(super) fn find(&self, handle: &Bytes, caller: &Caller) -> Result<Prepared, Fault> {
+        self.with(handle, caller, |prepared| prepared.clone())
     }
 
     /// Binds parameters, in place of those bound before.
     pub(super) fn bind(
         &self,
         handle: &Bytes,
-        principal: &str,
+        caller: &Caller,
         bound: Option<Parameters>,
     ) -> Result<(), Fault> {
-        self.with(handle, principal, |prepared| prepared.bound = bound)
+        self.with(handle, caller, |prepared| prepared.bound = bound)
     }
 
     /// Closes a statement; closing one that is not open is fine.
@@ -135,14 +139,19 @@ impl PreparedStatements {
     fn with<T>(
         &self,
         handle: &Bytes,
-        principal: &str,
+        caller: &Caller,
         use_it: impl FnOnce(&mut Prepared) -> T,
     ) -> Result<T, Fault> {
         let mut open = self.open.lock();
         let kept = open
             .get_mut(handle)
-            .filter(|kept| *kept.principal == *principal && kept.used.elapsed() <= self.idle)
+            .filter(|kept| {
+                kept.principal == caller.principal.name && kept.used.elapsed() <= self.idle
+            })
             .ok_or(Fault::NoSuchStatement)?;
+        if kept.prepared.reads_temporary && kept.session.as_ref() != caller.session.id() {
+            return Err(Fault::OtherSession);
+        }
         kept.used = Instant::now();
         Ok(use_it(&mut kept.prepared))
     }

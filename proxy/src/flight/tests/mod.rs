@@ -4,6 +4,7 @@ mod access;
 mod cancelling;
 mod commands;
 mod handshake;
+mod ingesting;
 mod lake;
 mod polling;
 mod profiles;
