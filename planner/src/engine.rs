@@ -27,6 +27,7 @@ mod system;
 mod table_columns;
 mod tables;
 mod target;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod type_names;
@@ -49,6 +50,7 @@ pub use planned::PlannedQuery;
 pub use receipt::{Receipt, SiteReceipt, TableReceipt};
 pub use system::SystemTables;
 pub use table_columns::TableColumns;
+pub use temporary::{IfMissing, IfThere, SessionTables, TEMPORARY_SCHEMA, TemporarySpace, Upload};
 pub use type_names::sql_type_name;
 
 use crate::access::{Access, AccessPolicy};
@@ -59,6 +61,7 @@ use crate::sql::{Command, QueryStatement, Statement};
 use crate::{Asker, PlannerError, Result};
 use names::Names;
 use policy::PolicySwitch;
+use temporary::{Temporary, TemporaryLimits};
 
 /// What an [`Engine`] is built from.
 #[derive(Debug, Clone)]
@@ -89,11 +92,16 @@ pub struct EngineSpec {
     pub defaults: SessionSettings,
     /// How long a statement may be.
     pub statement_bytes_max: usize,
+    /// How much of the memory the temporary tables of all sessions may take.
+    pub temporary_bytes: usize,
+    /// How much of it those of one session may take.
+    pub temporary_session_bytes: usize,
 }
 
 impl EngineSpec {
     /// An engine over a namespace with everything else at its default: 1 GiB of memory, no spilling, twice as many
-    /// partitions as cores, batches of 8,192 rows, 64 MiB of footers, 64 MiB of deletes, statements of at most 1 MiB.
+    /// partitions as cores, batches of 8,192 rows, 64 MiB of footers, 64 MiB of deletes, statements of at most 1 MiB,
+    /// 256 MiB of temporary tables, 64 MiB of those for each session.
     pub fn new(namespace: Arc<Namespace>) -> Self {
         Self {
             sites: Arc::clone(namespace.sites()),
@@ -109,6 +117,8 @@ impl EngineSpec {
             seconds_per_usd: 0.0,
             defaults: SessionSettings::default(),
             statement_bytes_max: 1 << 20,
+            temporary_bytes: 256 << 20,
+            temporary_session_bytes: 64 << 20,
         }
     }
 }
@@ -122,6 +132,8 @@ pub struct Described {
     pub parameters: SchemaRef,
     /// Whether it changes something.
     pub is_update: bool,
+    /// Whether it reads tables of its asker's session, which no other session has.
+    pub reads_temporary: bool,
 }
 
 /// A query to plan.
@@ -158,6 +170,7 @@ pub struct Engine {
     seconds_per_usd: f64,
     defaults: SessionSettings,
     statement_bytes_max: usize,
+    temporary: Arc<TemporarySpace>,
     system: OnceLock<Arc<dyn SystemTables>>,
     /// Itself, for tables whose rows it makes while they are planned.
     me: Weak<Engine>,
@@ -179,6 +192,11 @@ impl Engine {
     /// `InvalidArgument` when the spill directory can't be made.
     pub fn new(spec: EngineSpec) -> Result<Arc<Self>> {
         let (template, pool) = session::template(&spec)?;
+        let temporary = TemporaryLimits {
+            session_bytes_max: spec.temporary_session_bytes,
+            bytes_max: spec.temporary_bytes,
+        };
+        let temporary = TemporarySpace::new(temporary, &pool);
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             names: Names::new(Arc::clone(&spec.namespace)),
@@ -190,6 +208,7 @@ impl Engine {
             sites: spec.sites,
             template,
             pool,
+            temporary,
             memory_limit_bytes: spec.memory_limit_bytes,
             seconds_per_usd: spec.seconds_per_usd,
             defaults: spec.defaults,
@@ -219,7 +238,17 @@ impl Engine {
         &self.defaults
     }
 
-    /// Bytes that running queries hold of the memory pool.
+    /// The tables that sessions have for themselves.
+    pub fn temporary_tables(&self) -> &Arc<TemporarySpace> {
+        &self.temporary
+    }
+
+    /// The tables of the asker's session as they are now.
+    fn temporary_of(&self, asker: &Asker) -> Temporary {
+        self.temporary.now(asker.session.as_deref())
+    }
+
+    /// Bytes that running queries and temporary tables hold of the memory pool.
     pub fn memory_used(&self) -> usize {
         self.pool.reserved()
     }
@@ -269,17 +298,22 @@ impl Engine {
         asker: &Asker,
     ) -> Result<Described> {
         let access = self.access(asker);
+        let temporary = self.temporary_of(asker);
         match statement {
             Statement::Query(query) if query.deep => {
-                with_deep_stack(self.describe_rows(query, settings, &access)).await
+                with_deep_stack(self.describe_rows(query, settings, &access, &temporary)).await
             }
-            Statement::Query(query) => self.describe_rows(query, settings, &access).await,
+            Statement::Query(query) => {
+                self.describe_rows(query, settings, &access, &temporary)
+                    .await
+            }
             Statement::Command(command) => {
-                command::check_granted(command, &access)?;
+                command::check_granted(command, &access, &temporary)?;
                 Ok(Described {
                     schema: Arc::new(Schema::empty()),
                     parameters: parameters::texts(command.parameters),
                     is_update: true,
+                    reads_temporary: false,
                 })
             }
         }
@@ -290,6 +324,7 @@ impl Engine {
         query: &QueryStatement,
         settings: &SessionSettings,
         access: &Access,
+        temporary: &Temporary,
     ) -> Result<Described> {
         let ast = match &query.kind {
             QueryKind::Rows(ast)
@@ -300,11 +335,12 @@ impl Engine {
                     schema: show::schema(show),
                     parameters: parameters::texts(query.parameters),
                     is_update: false,
+                    reads_temporary: false,
                 });
             }
         };
-        let logical = self
-            .describe_query(ast, query.parameters, settings, access)
+        let (logical, reads_temporary) = self
+            .describe_query(ast, query.parameters, settings, access, temporary)
             .await?;
         Ok(Described {
             schema: match &query.kind {
@@ -314,6 +350,7 @@ impl Engine {
             },
             parameters: parameters::schema(&logical.parameters),
             is_update: false,
+            reads_temporary,
         })
     }
 
@@ -360,7 +397,8 @@ impl Engine {
         asker: &Asker,
     ) -> Result<CommandOutcome> {
         let access = self.access(asker);
-        command::check_granted(command, &access)?;
+        let temporary = self.temporary_of(asker);
+        command::check_granted(command, &access, &temporary)?;
         let arguments = parameters::texts_of(parameters, command.parameters)?;
         match &command.kind {
             CommandKind::Set { key, value } => self.set(key, value, settings, &access),
@@ -368,6 +406,9 @@ impl Engine {
             CommandKind::Use { name } => self.use_name(name, settings, &access).await,
             CommandKind::CancelQuery { query } => {
                 self.cancel_query(query, &arguments, asker, &access).await
+            }
+            CommandKind::DropTable { name, .. } if temporary.named(name)?.is_some() => {
+                self.drop_temporary(name, &temporary, asker)
             }
             kind => {
                 self.change_catalog(kind, &arguments, settings, &access)

@@ -27,9 +27,10 @@ pub mod types;
 pub use access::{Access, AccessPolicy};
 pub use asker::{Asker, Groups, Role};
 pub use engine::{
-    CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, NameColumns, NamesWanted,
-    PlanRequest, PlannedQuery, Receipt, SYSTEM_CATALOG, SiteReceipt, SystemTables, TableColumns,
-    TableEntry, TableKind, TableReceipt, sql_type_name,
+    CatalogEntries, CommandOutcome, Described, Engine, EngineSpec, IfMissing, IfThere, NameColumns,
+    NamesWanted, PlanRequest, PlannedQuery, Receipt, SYSTEM_CATALOG, SessionTables, SiteReceipt,
+    SystemTables, TEMPORARY_SCHEMA, TableColumns, TableEntry, TableKind, TableReceipt,
+    TemporarySpace, Upload, sql_type_name,
 };
 pub use error::{ErrorKind, PlannerError, Position};
 pub use scan::{Division, DivisionLimits};

@@ -17,7 +17,7 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Results at once whose clients take nothing for the moment, and whose places others have meanwhile.
     pub stalled_queries: usize,
-    /// A client that takes nothing from a running result for this long loses it.
+    /// A client that takes nothing from a running result, or sends no rows of an upload, for this long loses it.
     pub stream_idle: Duration,
     /// Bytes of one statement's text.
     pub statement_bytes: usize,
@@ -115,6 +115,14 @@ pub enum LimitError {
     /// The client stopped reading.
     #[error("the client took no data for {idle_ms} ms, so the query was ended")]
     StreamIdle {
+        /// For how long.
+        idle_ms: u64,
+    },
+    /// The client stopped sending.
+    #[error(
+        "the client sent no rows for {idle_ms} ms, so its upload was ended and its table is as it was"
+    )]
+    UploadIdle {
         /// For how long.
         idle_ms: u64,
     },

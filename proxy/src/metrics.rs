@@ -98,7 +98,10 @@ impl Metrics {
         )?;
         registry.register(Box::new(seconds.clone()))?;
         let pool_bytes = IntGaugeVec::new(
-            Opts::new("memory_bytes", "Memory that queries and caches hold"),
+            Opts::new(
+                "memory_bytes",
+                "Memory that queries, temporary tables and caches hold",
+            ),
             &["pool"],
         )?;
         registry.register(Box::new(pool_bytes.clone()))?;
@@ -244,8 +247,14 @@ impl Metrics {
             self.audit_failing.set(i64::from(counts.failing));
         }
         let engine = &sources.engine;
+        // They are held in the pool that queries share.
+        let temporary = engine.temporary_tables().used_bytes();
         for (pool, bytes) in [
-            ("queries", gauge(engine.memory_used())),
+            (
+                "queries",
+                gauge(engine.memory_used().saturating_sub(temporary)),
+            ),
+            ("temporary_tables", gauge(temporary)),
             ("footers", gauge(engine.footers().held_bytes())),
             ("deletes", gauge(engine.deletes().held_bytes())),
             ("columns", gauge(engine.table_columns().held_bytes())),

@@ -65,6 +65,16 @@ def update(sql, name="main"):
         statement.close()
 
 
+def ingest(table, columns, mode="create", temporary=True, name="main", repeat=1, **place):
+    """Puts rows into a table, its columns as lists, in so many batches of the same rows."""
+    import pyarrow
+
+    batch = pyarrow.RecordBatch.from_pydict(columns)
+    data = pyarrow.Table.from_batches([batch] * repeat)
+    with connections[name].cursor() as cursor:
+        return {"rows": cursor.adbc_ingest(table, data, mode=mode, temporary=temporary, **place)}
+
+
 def schema(sql, name="main"):
     with connections[name].cursor() as cursor:
         found = cursor.adbc_execute_schema(sql)
@@ -189,6 +199,7 @@ if __name__ == "__main__":
             "query": query,
             "execute": execute,
             "update": update,
+            "ingest": ingest,
             "schema": schema,
             "prepare": prepare,
             "objects": objects,

@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use landfast_tests::clients::{Adbc, java};
+use landfast_tests::clients::{Adbc, Refusal, java};
 use landfast_tests::landfast::{self, ENGINEER, Landfast, PASSWORD, READER};
 use landfast_tests::process::run_dir;
 use landfast_tests::stores::S3_SECRET_KEY;
@@ -196,6 +196,97 @@ fn a_bearer_token_is_a_session_only_with_cookies() {
     assert_eq!(
         bare.query("show landfast.placement").texts("value"),
         ["nearest"]
+    );
+}
+
+/// Rows for a table of a session, as ADBC puts them there.
+fn ingest(client: &mut Adbc, mode: &str, columns: &Value) -> Result<Value, Refusal> {
+    let request = json!({ "do": "ingest", "table": "wanted", "mode": mode, "columns": columns });
+    client.ask(&request).map(|answer| answer["rows"].clone())
+}
+
+#[test]
+fn adbc_puts_rows_into_a_table_of_its_session_in_every_mode_and_joins_them_with_the_lakes() {
+    let Fixture { landfast, .. } = fixture();
+    let (mut one, mut other) = (Adbc::to(landfast), Adbc::to(landfast));
+    let rows = json!({ "key": [7, 3, 9], "label": ["g", "c", null] });
+    let refused = |done: Result<Value, Refusal>| done.unwrap_err().status;
+    assert_eq!(refused(ingest(&mut one, "append", &rows)), "NOT_FOUND");
+    assert_eq!(ingest(&mut one, "create", &rows).unwrap(), json!(3));
+    assert_eq!(refused(ingest(&mut one, "create", &rows)), "ALREADY_EXISTS");
+    let joined = "select n.n_name, w.label from lake.tpch.nation n join wanted w on n.n_nationkey = w.key order by 1";
+    let found = one.query(joined);
+    assert_eq!(found.texts("n_name"), ["CANADA", "GERMANY", "INDONESIA"]);
+    assert_eq!(found.texts("label"), ["c", "g"]);
+    let unknown = other.refused(joined);
+    assert_eq!(unknown.status, "NOT_FOUND", "{}", unknown.message);
+    let count = "select count(*) from wanted";
+    for (mode, expected) in [("append", 6), ("create_append", 9), ("replace", 3)] {
+        assert_eq!(ingest(&mut one, mode, &rows).unwrap(), json!(3), "{mode}");
+        assert_eq!(one.query(count).only(), &json!(expected), "{mode}");
+    }
+    assert_eq!(
+        ingest(&mut other, "create_append", &rows).unwrap(),
+        json!(3)
+    );
+    let misfit = json!({ "key": [1], "lable": ["x"] });
+    let refusal = ingest(&mut one, "append", &misfit).unwrap_err();
+    assert_eq!(refusal.status, "INVALID_ARGUMENT");
+    assert!(refusal.message.contains("lable"), "{}", refusal.message);
+    assert_eq!(one.query(count).only(), &json!(3));
+    let many = json!({ "do": "ingest", "table": "wanted", "mode": "append", "columns": rows, "repeat": 20_000 });
+    assert_eq!(one.ask(&many).unwrap()["rows"], json!(60_000));
+    let sum = one.query("select sum(key), count(label) from landfast.temporary.wanted");
+    assert_eq!(sum.rows, [[json!(19 * 20_001), json!(2 * 20_001)]]);
+    let shown = one.query("show tables in landfast.temporary");
+    assert_eq!(shown.texts("table_type"), ["LOCAL TEMPORARY"]);
+    let columns = json!({ "do": "table_schema", "table": "wanted", "catalog": "landfast", "db_schema": "temporary" });
+    assert_eq!(
+        one.ask(&columns).unwrap()["types"],
+        json!(["int64", "string"])
+    );
+    one.execute("drop table wanted").unwrap();
+    assert_eq!(one.refused(count).status, "NOT_FOUND");
+    assert_eq!(other.query(count).only(), &json!(3));
+}
+
+#[test]
+fn adbc_is_told_that_writing_the_lake_comes_later_and_that_a_token_alone_is_no_session() {
+    let Fixture { landfast, .. } = fixture();
+    let mut client = Adbc::to(landfast);
+    let rows = json!({ "key": [1] });
+    let mut lasting = json!({ "do": "ingest", "table": "wanted", "columns": rows });
+    lasting["temporary"] = json!(false);
+    let refusal = client.ask(&lasting).unwrap_err();
+    assert_eq!(refusal.status, "NOT_IMPLEMENTED", "{}", refusal.message);
+    assert!(
+        refusal.message.contains("temporary=True"),
+        "{}",
+        refusal.message
+    );
+    let roots = fs::read_to_string(landfast.certificate()).unwrap();
+    let options = |cookies: &str| {
+        json!({
+            "adbc.flight.sql.authorization_header": format!("Bearer {TOKEN}"),
+            "adbc.flight.sql.client_option.tls_root_certs": roots,
+            "adbc.flight.sql.rpc.with_cookie_middleware": cookies,
+        })
+    };
+    let mut bare = Adbc::start();
+    bare.connect(&landfast.uri(), &options("false")).unwrap();
+    let refusal = ingest(&mut bare, "create", &rows).unwrap_err();
+    assert!(
+        refusal.message.contains("with_cookie_middleware"),
+        "{}",
+        refusal.message
+    );
+    let mut cookies = Adbc::start();
+    cookies.connect(&landfast.uri(), &options("true")).unwrap();
+    assert_eq!(ingest(&mut cookies, "create", &rows).unwrap(), json!(1));
+    assert_eq!(ingest(&mut cookies, "append", &rows).unwrap(), json!(1));
+    assert_eq!(
+        cookies.query("select count(*) from wanted").only(),
+        &json!(2)
     );
 }
 

@@ -8,6 +8,7 @@ use landfast_sites::ReadLog;
 
 use super::conform::statement_schema;
 use super::tables::{Resolved, ResolvedSnapshots, Resolving, SYSTEM_SCHEMA};
+use super::temporary::Temporary;
 use super::views::Within;
 use super::{Engine, information_schema};
 use crate::access::Access;
@@ -27,6 +28,8 @@ pub enum TableKind {
     System,
     /// A query of a catalog.
     View,
+    /// A table of the asker's session.
+    Temporary,
 }
 
 impl TableKind {
@@ -36,6 +39,7 @@ impl TableKind {
             Self::Table => "TABLE",
             Self::System => "SYSTEM TABLE",
             Self::View => "VIEW",
+            Self::Temporary => "LOCAL TEMPORARY",
         }
     }
 }
@@ -85,7 +89,7 @@ impl Engine {
         all
     }
 
-    /// Everything that `asker` may see. A member that is slow or down holds up nothing: it shows among the warnings.
+    /// Everything that `asker` may see, the tables of their session among it. A member that is slow or down holds up nothing: it shows among the warnings.
     pub async fn entries(&self, asker: &Asker) -> CatalogEntries {
         let access = self.access(asker);
         let listing = self.namespace.listing().await;
@@ -135,6 +139,16 @@ impl Engine {
                 .filter(|(table, _)| access.reads_system_table(table))
                 .map(|(table, _)| own(SYSTEM_CATALOG, SYSTEM_SCHEMA, table)),
         );
+        for table in self.temporary_of(asker).all() {
+            let name = table.full_name();
+            schemas.push((name.catalog.to_string(), name.schema.to_string()));
+            tables.push(TableEntry {
+                catalog: name.catalog.to_string(),
+                schema: name.schema.to_string(),
+                table: name.table.clone(),
+                kind: TableKind::Temporary,
+            });
+        }
         schemas.sort();
         schemas.dedup();
         tables.sort();
@@ -159,7 +173,10 @@ impl Engine {
         asker: &Asker,
     ) -> Vec<(TableEntry, Option<SchemaRef>)> {
         let access = self.access(asker);
-        let found = self.columns_of(tables, &access, &ReadLog::new()).await;
+        let temporary = self.temporary_of(asker);
+        let found = self
+            .columns_of(tables, &access, &temporary, &ReadLog::new())
+            .await;
         let found = found.into_iter();
         found
             .map(|(entry, schema)| {
@@ -177,6 +194,7 @@ impl Engine {
         named: &NamedTable,
         settings: &SessionSettings,
         access: &Access,
+        temporary: &Temporary,
     ) -> Result<Arc<Resolved>> {
         let log = ReadLog::new();
         let how = Resolving {
@@ -186,6 +204,7 @@ impl Engine {
             log: &log,
             resolved: &ResolvedSnapshots::default(),
             within: Within::default(),
+            temporary,
         };
         let resolved = self.resolve(std::slice::from_ref(named), how).await?;
         match resolved.first() {

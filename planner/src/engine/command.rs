@@ -10,6 +10,7 @@ use landfast_sites::{CanonicalUri, ReadLog};
 use super::show::joined;
 use super::tables::{ResolvedSnapshots, Resolving};
 use super::target::idents;
+use super::temporary::Temporary;
 use super::views::Within;
 use super::{Engine, SYSTEM_CATALOG};
 use crate::access::{Access, Action};
@@ -33,7 +34,11 @@ pub struct CommandOutcome {
 }
 
 /// Whether this asker may run such a command on anything at all.
-pub(super) fn check_granted(command: &Command, access: &Access) -> Result<()> {
+pub(super) fn check_granted(
+    command: &Command,
+    access: &Access,
+    temporary: &Temporary,
+) -> Result<()> {
     let granted = match &command.kind {
         CommandKind::Set { .. } | CommandKind::Reset { .. } | CommandKind::Use { .. } => true,
         // Whose queries somebody may cancel is decided where the queries are known.
@@ -46,7 +51,10 @@ pub(super) fn check_granted(command: &Command, access: &Access) -> Result<()> {
         }
         CommandKind::CreateSchema { .. } => access.may_somewhere(Action::CreateSchema),
         CommandKind::DropSchema { .. } => access.may_somewhere(Action::DropSchema),
-        CommandKind::DropTable { .. } => access.may_somewhere(Action::DropTable),
+        // The tables of their session are everybody's own.
+        CommandKind::DropTable { name, .. } => {
+            access.may_somewhere(Action::DropTable) || temporary.named(name)?.is_some()
+        }
     };
     match granted {
         true => Ok(()),
@@ -211,6 +219,21 @@ impl Engine {
         })
     }
 
+    /// `DROP TABLE` of a table of the asker's session.
+    pub(super) fn drop_temporary(
+        &self,
+        name: &ObjectName,
+        temporary: &Temporary,
+        asker: &Asker,
+    ) -> Result<CommandOutcome> {
+        if let Some(table) = temporary.named(name)? {
+            // One that was dropped a moment ago is as gone as this one.
+            let session = asker.session.as_deref();
+            self.temporary.drop_table(session, table.name());
+        }
+        Ok(CommandOutcome::default())
+    }
+
     /// CALL, CREATE and DROP. What they changed is seen by this process's next query.
     pub(super) async fn change_catalog(
         &self,
@@ -290,6 +313,7 @@ impl Engine {
             log: &log,
             resolved: &ResolvedSnapshots::default(),
             within: Within::default(),
+            temporary: &Temporary::default(),
         };
         let name = match self.table_named(written, how).await {
             Ok(name) => name,

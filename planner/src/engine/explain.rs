@@ -111,7 +111,8 @@ impl Engine {
             physical.access,
             Arc::clone(&self.sites),
         )
-        .through(physical.views))
+        .through(physical.views)
+        .over(physical.temporary))
     }
 }
 

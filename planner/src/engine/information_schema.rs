@@ -116,6 +116,7 @@ impl Engine {
                     TableKind::Table => "BASE TABLE",
                     TableKind::System => "SYSTEM TABLE",
                     TableKind::View => "VIEW",
+                    TableKind::Temporary => "LOCAL TEMPORARY",
                 })),
             ],
             "views" => {
@@ -132,7 +133,10 @@ impl Engine {
             }
             _ => {
                 let access = self.access(asker);
-                let known = self.columns_of(entries.tables, &access, log).await;
+                let temporary = self.temporary_of(asker);
+                let known = self
+                    .columns_of(entries.tables, &access, &temporary, log)
+                    .await;
                 let known: Vec<(TableEntry, SchemaRef)> = known
                     .into_iter()
                     .filter_map(|(entry, schema)| Some((entry, schema?)))

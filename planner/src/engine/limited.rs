@@ -51,8 +51,10 @@ impl Engine {
     /// A table as far as its asker may read it.
     pub(super) fn limited(&self, table: Resolved, how: Resolving<'_>) -> Result<Resolved> {
         let name = &table.name;
-        if matches!(table.source, Source::System | Source::Information(_))
-            || how.access.reads_everything()
+        if matches!(
+            table.source,
+            Source::Temporary(_) | Source::System | Source::Information(_)
+        ) || how.access.reads_everything()
         {
             return Ok(table);
         }

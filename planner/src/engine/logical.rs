@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
 use super::conform::statement_schema;
 use super::parameters;
 use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
+use super::temporary::Temporary;
 use super::views::Within;
 use super::{Engine, session};
 use crate::access::Access;
@@ -179,14 +180,15 @@ impl Engine {
         })
     }
 
-    /// What a query gives, with tables that have columns and no rows.
+    /// What a query gives, with tables that have columns and no rows, and whether it reads temporary tables.
     pub(super) async fn describe_query(
         &self,
         query: &Query,
         parameters: usize,
         settings: &SessionSettings,
         access: &Access,
-    ) -> Result<Logical> {
+        temporary: &Temporary,
+    ) -> Result<(Logical, bool)> {
         let log = landfast_sites::ReadLog::new();
         let bound = self
             .bind(
@@ -198,17 +200,21 @@ impl Engine {
                     log: &log,
                     resolved: &ResolvedSnapshots::default(),
                     within: Within::default(),
+                    temporary,
                 },
             )
             .await?;
         let providers = bound.empties();
-        self.logical(
+        let mut read = bound.distinct().into_iter();
+        let reads_temporary = read.any(|table| table.temporary().is_some());
+        let logical = self.logical(
             session::for_query(&self.template, settings, None),
             &bound,
             providers,
             parameters,
             settings.wire_types,
-        )
+        )?;
+        Ok((logical, reads_temporary))
     }
 
     /// Plans a bound query over these providers, one per way of writing a table's name.

@@ -21,6 +21,7 @@ use super::conform::conform;
 use super::explain::Analysis;
 use super::receipt::{Receipt, TableReceipt};
 use super::tables::{ResolvedSnapshots, Resolving};
+use super::temporary::TemporaryTable;
 use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
 use crate::access::Access;
@@ -37,10 +38,18 @@ pub struct PlannedQuery {
     log: ReadLog,
     tables: Vec<Arc<TableSnapshot>>,
     views: Vec<Pin>,
+    temporary: TemporaryRead,
     access: Arc<Access>,
     sites: Arc<Sites>,
     now_unix_ns: Option<i64>,
     started: AtomicBool,
+}
+
+/// The temporary tables that a query reads, and the session that has them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TemporaryRead {
+    pub(super) tables: Vec<Arc<TemporaryTable>>,
+    pub(super) session: Option<String>,
 }
 
 /// Where the rows come from.
@@ -99,6 +108,7 @@ impl PlannedQuery {
             log,
             tables,
             views: Vec::new(),
+            temporary: TemporaryRead::default(),
             access,
             sites,
             now_unix_ns: None,
@@ -111,6 +121,23 @@ impl PlannedQuery {
         Self { views, ..self }
     }
 
+    /// The same, reading these tables of a session.
+    pub(super) fn over(self, temporary: TemporaryRead) -> Self {
+        Self { temporary, ..self }
+    }
+
+    /// Whether all that it reads is there for a session: temporary tables are for their own alone.
+    pub fn is_for_session(&self, session: Option<&str>) -> bool {
+        self.temporary.tables.is_empty() || self.temporary.session.as_deref() == session
+    }
+
+    fn table_receipts(&self) -> Vec<TableReceipt> {
+        let tables = self.tables.iter().map(|table| TableReceipt::of(table));
+        let temporary = self.temporary.tables.iter();
+        let temporary = temporary.map(|table| TableReceipt::of_temporary(table.full_name()));
+        tables.chain(temporary).collect()
+    }
+
     /// What every batch has.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -121,11 +148,15 @@ impl PlannedQuery {
         &self.access
     }
 
-    /// The snapshots that it reads, sorted by table, and the versions of the views that it reads them through: planning
-    /// with them again reads the same.
+    /// The snapshots that it reads, sorted by table, the versions of the views that it reads them through, and the states of
+    /// temporary tables: planning with them again reads the same.
     pub fn pins(&self) -> Vec<Pin> {
         let tables = self.tables.iter().map(|table| table.pin());
-        tables.chain(self.views.iter().cloned()).collect()
+        let temporary = self.temporary.tables.iter().map(|table| table.pin());
+        tables
+            .chain(self.views.iter().cloned())
+            .chain(temporary)
+            .collect()
     }
 
     /// What it has read so far; counts go on while it runs.
@@ -192,12 +223,7 @@ impl PlannedQuery {
 
     /// What was read up to now, from where and at what price, and how old it was.
     pub fn receipt(&self) -> Receipt {
-        let tables = self
-            .tables
-            .iter()
-            .map(|table| TableReceipt::of(table))
-            .collect();
-        Receipt::new(tables, &self.log, &self.sites)
+        Receipt::new(self.table_receipts(), &self.log, &self.sites)
     }
 
     /// Runs it: a stream of batches with exactly [`Self::schema`]. Dropping the stream cancels what it reads.
@@ -218,11 +244,7 @@ impl PlannedQuery {
             Rows::Analysis(analysis) => {
                 let analysis = analysis.clone();
                 let (log, sites) = (self.log.clone(), Arc::clone(&self.sites));
-                let tables: Vec<TableReceipt> = self
-                    .tables
-                    .iter()
-                    .map(|table| TableReceipt::of(table))
-                    .collect();
+                let tables = self.table_receipts();
                 let told = async move { Ok(analysis.run(tables, &log, &sites).await?) };
                 stream::once(told).boxed()
             }
@@ -281,6 +303,7 @@ pub(super) struct Physical {
     pub(super) log: ReadLog,
     pub(super) tables: Vec<Arc<TableSnapshot>>,
     pub(super) views: Vec<Pin>,
+    pub(super) temporary: TemporaryRead,
     pub(super) access: Arc<Access>,
     /// Tables of which the asker sees only a part.
     pub(super) limited: BTreeSet<String>,
@@ -308,7 +331,8 @@ impl Engine {
             physical.access,
             Arc::clone(&self.sites),
         )
-        .through(physical.views);
+        .through(physical.views)
+        .over(physical.temporary);
         planned.now_unix_ns = physical.now_unix_ns;
         Ok(planned)
     }
@@ -344,6 +368,7 @@ impl Engine {
     ) -> Result<Physical> {
         let log = ReadLog::within(request.settings.max_egress_usd);
         let access = self.access(request.asker);
+        let temporary = self.temporary_of(request.asker);
         let how = Resolving {
             settings: request.settings,
             access: &access,
@@ -351,6 +376,7 @@ impl Engine {
             log: &log,
             resolved: &ResolvedSnapshots::default(),
             within: Within::default(),
+            temporary: &temporary,
         };
         let bound = self.bind(query, how).await?;
         let state = session::for_query(&self.template, request.settings, request.now_unix_ns);
@@ -390,6 +416,13 @@ impl Engine {
         let mut views: Vec<Pin> = views.collect();
         views.sort_by(|a, b| a.table.cmp(&b.table));
         views.dedup();
+        let temporary = TemporaryRead {
+            tables: distinct
+                .iter()
+                .filter_map(|table| table.temporary().cloned())
+                .collect(),
+            session: request.asker.session.clone(),
+        };
         let logical = self.logical(
             state,
             &bound,
@@ -430,6 +463,7 @@ impl Engine {
             log,
             tables,
             views,
+            temporary,
             access,
             limited,
         })

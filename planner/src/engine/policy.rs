@@ -68,9 +68,9 @@ impl Engine {
         self.policy.access(asker)
     }
 
-    /// Whether planning a query again would give this asker the same plan, as far as the policy goes. Where it would
-    /// not, the plan is of no use any more.
+    /// Whether planning a query again would give this asker the same plan, as far as the policy and their session go. Where
+    /// it would not, the plan is of no use any more.
     pub fn still_allows(&self, planned: &PlannedQuery, asker: &Asker) -> bool {
-        *planned.access() == *self.access(asker)
+        planned.is_for_session(asker.session.as_deref()) && *planned.access() == *self.access(asker)
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use landfast_catalog::{TableName, TableSnapshot};
 use landfast_sites::{CacheHits, ReadLog, SiteReads, Sites};
 
+use super::temporary::is_temporary;
+
 /// A query's receipt.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The snapshots, sorted by table.
+    /// The snapshots, sorted by table, and the temporary tables.
     pub snapshots: Vec<TableReceipt>,
     /// What each site gave, sorted by site; sites that were not asked are absent.
     pub sites: Vec<SiteReceipt>,
@@ -41,6 +43,17 @@ impl TableReceipt {
             committed_at_ms: table.committed_at_ms(),
             pointer_age: table.pointer_age(),
             stale: table.stale,
+        }
+    }
+
+    /// Of a table of the asker's session: it has no snapshots, and no site was read for it.
+    pub(super) fn of_temporary(name: &TableName) -> Self {
+        Self {
+            table: name.clone(),
+            snapshot_id: None,
+            committed_at_ms: None,
+            pointer_age: Duration::ZERO,
+            stale: false,
         }
     }
 }
@@ -111,6 +124,13 @@ impl std::fmt::Display for Receipt {
                 reads.fall_throughs(),
                 site.usd
             )?;
+        }
+        for read in self
+            .snapshots
+            .iter()
+            .filter(|read| is_temporary(&read.table))
+        {
+            write!(f, "\ntable={}: held by the session", read.table)?;
         }
         write!(
             f,

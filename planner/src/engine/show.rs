@@ -57,7 +57,10 @@ impl Engine {
                         version: version.clone(),
                     };
                     let access = self.access(request.asker);
-                    let table = self.named_table(&named, request.settings, &access).await?;
+                    let temporary = self.temporary_of(request.asker);
+                    let table = self
+                        .named_table(&named, request.settings, &access, &temporary)
+                        .await?;
                     let mut rows = columns(&table.schema, like);
                     let unreadable = table.unreadable().into_iter();
                     rows.extend(unreadable.filter(|(name, _)| like.matches(name)).map(
@@ -66,12 +69,13 @@ impl Engine {
                     rows
                 }
                 Show::ColumnsOf(query) => {
-                    let described = self
+                    let (described, _) = self
                         .describe_query(
                             query,
                             request.statement.parameters,
                             request.settings,
                             &self.access(request.asker),
+                            &self.temporary_of(request.asker),
                         )
                         .await?;
                     columns(&described.schema, &Like::default())
@@ -111,7 +115,7 @@ impl Engine {
             .collect())
     }
 
-    /// Tables of one schema, of one catalog, or of the session's schema; without one, all there are.
+    /// Tables of one schema, of one catalog, or of the session's schema and its own; without one, all there are.
     async fn table_rows(
         &self,
         within: Option<&ObjectName>,
@@ -130,9 +134,10 @@ impl Engine {
                     .default_schema(request.settings)
                     .map(|name| name.to_string());
                 match (default_catalog, schema) {
-                    (Some(catalog), Some(schema)) => {
-                        Box::new(move |entry| entry.catalog == catalog && entry.schema == schema)
-                    }
+                    (Some(catalog), Some(schema)) => Box::new(move |entry| {
+                        entry.kind == super::TableKind::Temporary
+                            || (entry.catalog == catalog && entry.schema == schema)
+                    }),
                     _ => Box::new(|entry| entry.kind != super::TableKind::System),
                 }
             }

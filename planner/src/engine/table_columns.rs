@@ -15,6 +15,7 @@ use landfast_sites::{CanonicalUri, ReadLog};
 use moka::future::Cache;
 
 use super::catalog_entries::{SYSTEM_CATALOG, TableEntry, TableKind};
+use super::temporary::Temporary;
 use super::{Engine, information_schema};
 use crate::access::{Access, TableAccess};
 use crate::types::arrow_schema;
@@ -185,6 +186,7 @@ impl Engine {
         &self,
         tables: Vec<TableEntry>,
         access: &Access,
+        temporary: &Temporary,
         log: &ReadLog,
     ) -> Vec<(TableEntry, Option<SchemaRef>)> {
         let few = tables.len() <= FEW;
@@ -192,6 +194,10 @@ impl Engine {
         let (mut missing, mut old) = (Vec::new(), Vec::new());
         for entry in tables {
             let schema = match name_of(&entry) {
+                _ if entry.kind == TableKind::Temporary => {
+                    let table = temporary.get(&entry.table);
+                    table.map(|table| Arc::clone(table.schema()))
+                }
                 _ if self.is_own(&entry) => self.own_columns(&entry),
                 None => None,
                 Some(name) => {
@@ -281,7 +287,8 @@ impl Engine {
 
 /// The columns of a table that the asker may read. One that is null in some of their rows is nullable.
 fn granted(entry: &TableEntry, schema: SchemaRef, access: &Access) -> SchemaRef {
-    if access.reads_everything() || entry.kind == TableKind::System {
+    let own = matches!(entry.kind, TableKind::System | TableKind::Temporary);
+    if own || access.reads_everything() {
         return schema;
     }
     match name_of(entry).map(|name| access.table(&name)) {

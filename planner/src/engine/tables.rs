@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
 use futures::FutureExt;
@@ -19,6 +20,7 @@ use super::limited::LimitedTable;
 use super::metadata_tables::MetadataTable;
 use super::names_wanted::{NamesWanted, TableOfTables};
 use super::target::Target;
+use super::temporary::{Temporary, TemporaryTable, is_temporary};
 use super::views::{ViewQuery, Within};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::access::Access;
@@ -59,6 +61,8 @@ pub(super) enum Source {
     View(Arc<ViewQuery>),
     /// What the asker's grants give of a table or a view.
     Limited(Arc<LimitedTable>),
+    /// A table of the asker's session.
+    Temporary(Arc<TemporaryTable>),
     /// A table of `landfast.system`.
     System,
     /// A table of an `information_schema`; of one catalog, or of all for Landfast's own.
@@ -75,6 +79,8 @@ pub(super) struct Resolving<'a> {
     pub(super) log: &'a ReadLog,
     pub(super) resolved: &'a ResolvedSnapshots,
     pub(super) within: Within<'a>,
+    /// The tables of the asker's session.
+    pub(super) temporary: &'a Temporary,
 }
 
 /// The snapshots that a statement has resolved so far.
@@ -147,6 +153,16 @@ impl Engine {
                 name: name.clone(),
                 schema,
                 source: Source::Information(of),
+            });
+        }
+        if is_temporary(name) {
+            let table = how.temporary.get(&name.table);
+            let table =
+                table.ok_or_else(|| super::no_such("table", &name.to_string(), Vec::new()))?;
+            return Ok(Resolved {
+                name: name.clone(),
+                schema: Arc::clone(table.schema()),
+                source: Source::Temporary(Arc::clone(table)),
             });
         }
         if name.catalog.as_str() == SYSTEM_CATALOG {
@@ -264,6 +280,10 @@ impl Engine {
             Source::Metadata(of, snapshot) => {
                 of.provider(&self.namespace, snapshot, &context.log).await
             }
+            Source::Temporary(of) => {
+                let rows = MemTable::try_new(Arc::clone(&table.schema), vec![of.batches()])?;
+                Ok(Arc::new(rows))
+            }
             Source::System => {
                 let Some(system) = self.system_tables() else {
                     return Ok(Arc::new(EmptyTable::new(Arc::clone(&table.schema))));
@@ -329,6 +349,7 @@ impl Resolved {
             Source::Limited(_)
             | Source::Metadata(..)
             | Source::View(_)
+            | Source::Temporary(_)
             | Source::System
             | Source::Information(_) => Vec::new(),
         }
@@ -345,8 +366,17 @@ impl Resolved {
             Source::Limited(_)
             | Source::Metadata(..)
             | Source::View(_)
+            | Source::Temporary(_)
             | Source::System
             | Source::Information(_) => Vec::new(),
+        }
+    }
+
+    /// The table of the asker's session that it is, if it is one. Nothing else reads any.
+    pub(super) fn temporary(&self) -> Option<&Arc<TemporaryTable>> {
+        match &self.source {
+            Source::Temporary(table) => Some(table),
+            _ => None,
         }
     }
 
@@ -362,7 +392,7 @@ impl Resolved {
                 let inner = limited.inner().into_iter();
                 inner.flat_map(|table| table.snapshots()).collect()
             }
-            Source::System | Source::Information(_) => Vec::new(),
+            Source::Temporary(_) | Source::System | Source::Information(_) => Vec::new(),
         }
     }
 }

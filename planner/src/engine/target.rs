@@ -8,6 +8,7 @@ use landfast_catalog::{AsOf, CatalogError, CatalogName, Pin, SchemaName, TableNa
 
 use super::metadata_tables::MetadataTable;
 use super::tables::{Resolving, SYSTEM_SCHEMA};
+use super::temporary::TEMPORARY_SCHEMA;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::access::Access;
 use crate::error::{Position, nearest};
@@ -99,8 +100,13 @@ impl Engine {
         named: &NamedTable,
         how: Resolving<'_>,
     ) -> Result<(Target, String)> {
-        let written = self.written(&named.name, how)?;
-        let found = self.found(&written, how).await?;
+        let found = match how.temporary.named_in(&named.name, how)? {
+            Some(table) => Found::Own(table.full_name().clone()),
+            None => {
+                let written = self.written(&named.name, how)?;
+                self.found(&written, how).await?
+            }
+        };
         if let Found::Lake(name, _) | Found::View(name, _) = &found
             && !how.access.sees_table(name)
         {
@@ -268,6 +274,10 @@ impl Engine {
             return own(catalog, schema, table, &information_schema::TABLES);
         }
         if catalog.as_str() == SYSTEM_CATALOG {
+            if fits(schema, TEMPORARY_SCHEMA) {
+                let tables: Vec<&str> = how.temporary.all().map(|table| table.name()).collect();
+                return own(catalog, SchemaName::new(TEMPORARY_SCHEMA)?, table, &tables);
+            }
             if !fits(schema, SYSTEM_SCHEMA) {
                 let known = [SYSTEM_SCHEMA, information_schema::NAME];
                 return Err(super::no_such(

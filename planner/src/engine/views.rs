@@ -52,6 +52,11 @@ pub(super) struct Within<'a> {
 }
 
 impl Within<'_> {
+    /// Whether they stand in a view's query, and not in the statement itself.
+    pub(super) fn is_in_view(&self) -> bool {
+        !self.views.is_empty()
+    }
+
     /// The catalog that a name means to a view's writer, where none is mounted under that name.
     pub(super) fn catalog_called(&self, name: &str) -> Option<CatalogName> {
         let (called, catalog) = self.catalog?;

@@ -90,6 +90,10 @@ pub struct Limits {
     pub sessions: usize,
     /// How long a session lives unused.
     pub session_idle: Duration,
+    /// What the temporary tables of all sessions may take of the memory.
+    pub temporary_bytes: usize,
+    /// What those of one session may take.
+    pub temporary_session_bytes: usize,
     /// Open prepared statements.
     pub prepared_statements: usize,
     /// Bytes that they and their parameters may take together.
@@ -333,6 +337,8 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
         batch_rows: raw.batch_rows,
         sessions: raw.sessions,
         session_idle: Duration::from_millis(raw.session_idle_ms),
+        temporary_bytes: raw.temporary_bytes,
+        temporary_session_bytes: raw.temporary_session_bytes,
         prepared_statements: raw.prepared_statements,
         prepared_bytes: raw.prepared_bytes,
         prepared_idle: Duration::from_millis(raw.prepared_idle_ms),

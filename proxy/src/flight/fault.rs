@@ -42,6 +42,11 @@ pub(super) enum Fault {
     /// A prepared statement that is closed, expired or somebody else's.
     #[error("the prepared statement is closed or has expired: prepare it again")]
     NoSuchStatement,
+    /// A prepared statement over tables of a session that is not the caller's.
+    #[error(
+        "the prepared statement reads temporary tables of another session: prepare it in the session that has the tables"
+    )]
+    OtherSession,
     /// A query that is not known here, or that somebody else asked.
     #[error("the query is not known here: it ended long ago, or was asked elsewhere")]
     NoSuchQuery,
@@ -92,7 +97,7 @@ impl Fault {
                 | LimitError::TooMany { .. } => Code::ResourceExhausted,
                 LimitError::Draining => Code::Unavailable,
                 LimitError::Deadline { .. } => Code::DeadlineExceeded,
-                LimitError::StreamIdle { .. } => Code::Aborted,
+                LimitError::StreamIdle { .. } | LimitError::UploadIdle { .. } => Code::Aborted,
                 LimitError::TooLarge { .. } => Code::InvalidArgument,
             },
             Self::Ticket(error) => match error {
@@ -103,6 +108,7 @@ impl Fault {
             },
             Self::Malformed(_) => Code::InvalidArgument,
             Self::NoSuchStatement | Self::NoSuchQuery => Code::NotFound,
+            Self::OtherSession => Code::FailedPrecondition,
             Self::Unimplemented(_) => Code::Unimplemented,
             Self::Internal(_) => Code::Internal,
         }

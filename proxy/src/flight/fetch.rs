@@ -24,6 +24,7 @@ use super::wire::{WireCast, WireProfile, wire_schema_in};
 use super::{Core, command};
 use crate::limits::Deadline;
 use crate::queries::{QueryId, QueryKind};
+use crate::session::SessionId;
 
 impl Core {
     /// DoGet of a ticket of ours.
@@ -45,8 +46,10 @@ impl Core {
                 if id.is_some_and(|id| self.queries.is_called_off(id)) {
                     return Err(caller.refuse(&called_off(), id));
                 }
+                let session = caller.session.id().map(SessionId::as_str);
                 let fits = |planned: &Planned| {
                     planned.principal == caller.principal.name
+                        && planned.plan.is_for_session(session)
                         && planned.run.is_open()
                         && planned.division == replan.share.map(|share| share.division)
                 };

@@ -2,7 +2,7 @@
 //!
 //! A query's way: `gate` asks `caller` who sent a call, `dispatch` receives it and decodes it, `service` has the answer to each
 //! command; `statement` plans and pins (GetFlightInfo) and hands out a `ticket`; its DoGet takes the plan from `planned`, or plans again from the ticket, and
-//! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once.
+//! `stream` sends what `encode` makes of the batches. `command` runs what changes something, exactly once; `ingest` takes rows.
 //! `fault` is the one place that knows gRPC codes.
 //!
 //! # Invariants
@@ -21,6 +21,7 @@ mod fault;
 mod fetch;
 mod gate;
 mod incoming;
+mod ingest;
 mod overrides;
 mod parameters;
 mod planned;
@@ -206,5 +207,6 @@ async fn sweep(core: Weak<Core>) {
         core.planned.sweep(Planned::need);
         core.polls.sweep();
         core.prepared.sweep();
+        core.reception.sessions.sweep();
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use landfast_planner::{Statement, WireTypes};
 use parking_lot::Mutex;
 
+use super::caller::Caller;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::statement::Asking;
@@ -30,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) bound: Option<Parameters>,
     /// The types that its rows were said to have.
     pub(super) types: WireTypes,
+    /// Whether it reads tables of its session, which no other session has.
+    pub(super) reads_temporary: bool,
 }
 
 impl Prepared {
@@ -120,10 +123,11 @@ impl PreparedStatements {
         Ok(handle)
     }
 
-    /// The statement of a handle. Somebody else's is as unknown as one that never was.
-    pub(super) fn find(&self, handle: &Bytes, principal: &str) -> Result<Prepared, Fault> {
+    /// The statement of a handle. Somebody else's is as unknown as one that never was; one that reads tables of a session
+    /// is for that session alone.
+    pub(super) fn find(&self, handle: &Bytes, caller: &Caller) -> Result<Prepared, Fault> {
         let mut open = self.open.lock();
-        let kept = self.kept(&mut open, handle, principal)?;
+        let kept = self.kept(&mut open, handle, caller)?;
         Ok(kept.prepared.clone())
     }
 
@@ -131,12 +135,12 @@ impl PreparedStatements {
     pub(super) fn bind(
         &self,
         handle: &Bytes,
-        principal: &str,
+        caller: &Caller,
         bound: Option<Parameters>,
     ) -> Result<(), Fault> {
         let mut open = self.open.lock();
         let others = open.bytes;
-        let kept = self.kept(&mut open, handle, principal)?;
+        let kept = self.kept(&mut open, handle, caller)?;
         let others = others - kept.bytes;
         let mut prepared = kept.prepared.clone();
         prepared.bound = bound;
@@ -188,13 +192,18 @@ impl PreparedStatements {
         &self,
         open: &'a mut Shelf,
         handle: &Bytes,
-        principal: &str,
+        caller: &Caller,
     ) -> Result<&'a mut Kept, Fault> {
         let kept = open
             .kept
             .get_mut(handle)
-            .filter(|kept| *kept.principal == *principal && kept.used.elapsed() <= self.idle)
+            .filter(|kept| {
+                kept.principal == caller.principal.name && kept.used.elapsed() <= self.idle
+            })
             .ok_or(Fault::NoSuchStatement)?;
+        if kept.prepared.reads_temporary && kept.session.as_ref() != caller.session.id() {
+            return Err(Fault::OtherSession);
+        }
         kept.used = Instant::now();
         Ok(kept)
     }

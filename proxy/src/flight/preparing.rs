@@ -36,6 +36,7 @@ impl Core {
             schema: schema.clone(),
             bound: None,
             types,
+            reads_temporary: described.reads_temporary,
         };
         let handle = self.prepared.open(
             caller.principal.name.clone(),
@@ -62,11 +63,10 @@ impl Core {
         handle: &Bytes,
         put: Put,
     ) -> Result<(), Fault> {
-        let principal = &caller.principal.name;
         // Known before the parameters are read, so that a closed statement is told as such.
-        self.prepared.find(handle, principal)?;
+        self.prepared.find(handle, caller)?;
         let parameters = self.receive_parameters(caller, put).await?;
-        self.prepared.bind(handle, principal, parameters)
+        self.prepared.bind(handle, caller, parameters)
     }
 
     /// The rows of parameters that are put, if any.

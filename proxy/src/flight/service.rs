@@ -170,7 +170,7 @@ impl Backend for Arc<Core> {
     ) -> Answer<FlightInfo> {
         let prepared = self
             .prepared
-            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .find(&query.prepared_statement_handle, &caller)
             .map_err(|fault| caller.refuse(&fault, None))?;
         self.flight_info(&mut caller, prepared.asking(), descriptor)
             .await
@@ -184,7 +184,7 @@ impl Backend for Arc<Core> {
     ) -> Answer<PollInfo> {
         let prepared = self
             .prepared
-            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .find(&query.prepared_statement_handle, &caller)
             .map_err(|fault| caller.refuse(&fault, None))?;
         self.poll_first(caller, prepared.asking(), descriptor).await
     }
@@ -196,7 +196,7 @@ impl Backend for Arc<Core> {
     ) -> Answer<SchemaResult> {
         let prepared = self
             .prepared
-            .find(&query.prepared_statement_handle, &caller.principal.name)
+            .find(&query.prepared_statement_handle, &caller)
             .map_err(|fault| caller.refuse(&fault, None))?;
         Ok(tell(&caller, &prepared.schema))
     }
@@ -278,7 +278,7 @@ impl Backend for Arc<Core> {
     ) -> Answer<i64> {
         let found = async {
             let handle = &update.prepared_statement_handle;
-            let prepared = self.prepared.find(handle, &caller.principal.name)?;
+            let prepared = self.prepared.find(handle, &caller)?;
             let received = self.receive_parameters(&caller, put).await?;
             Ok((prepared.statement, received.or(prepared.bound)))
         };
@@ -296,13 +296,10 @@ impl Backend for Arc<Core> {
     async fn ingest(
         &self,
         caller: Caller,
-        _ingest: CommandStatementIngest,
-        _put: Put,
+        ingest: CommandStatementIngest,
+        put: Put,
     ) -> Answer<i64> {
-        self.not_offered(
-            &caller,
-            "bulk ingestion is not offered: Landfast reads tables, it does not write them yet",
-        )
+        self.ingest_rows(caller, ingest, put).await
     }
 
     async fn prepare(
@@ -375,7 +372,7 @@ fn tell(caller: &Caller, schema: &arrow::datatypes::Schema) -> Response<SchemaRe
 }
 
 /// Transactions are not offered, so nothing can be part of one.
-fn no_transaction(id: Option<&Bytes>) -> Result<(), Fault> {
+pub(super) fn no_transaction(id: Option<&Bytes>) -> Result<(), Fault> {
     match id {
         Some(id) if !id.is_empty() => Err(Fault::unimplemented(
             "transactions are not offered: leave the transaction out",

@@ -90,7 +90,7 @@ fn server(infos: &mut SqlInfoDataBuilder, limits: &Limits) {
         SqlSupportedTransaction::None as i32,
     );
     infos.append(SqlInfo::FlightSqlServerCancel, true);
-    infos.append(SqlInfo::FlightSqlServerBulkIngestion, false);
+    infos.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     infos.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
     infos.append(
         SqlInfo::FlightSqlServerStatementTimeout,

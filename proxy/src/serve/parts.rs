@@ -184,6 +184,8 @@ fn engine_spec(config: &Config, sites: &Arc<Sites>, namespace: &Arc<Namespace>) 
         seconds_per_usd: config.seconds_per_usd,
         defaults: config.defaults.clone(),
         statement_bytes_max: config.limits.statement_bytes,
+        temporary_bytes: config.limits.temporary_bytes,
+        temporary_session_bytes: config.limits.temporary_session_bytes,
     }
 }
 

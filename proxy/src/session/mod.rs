@@ -1,7 +1,7 @@
-//! What a client said with `SET`, kept apart from everybody else's and never lost silently.
+//! What a client said with `SET` and the temporary tables it made, kept apart from everybody else's and never lost silently.
 //!
 //! A session is either the token that one Handshake handed out, or a cookie. A static bearer token alone is no
-//! session: several programs may share it. A cookie names a session that is stored only once something was set in it,
+//! session: several programs may share it. A cookie names a session that is stored only once something was put into it,
 //! so cookies cost nothing before; from then on the cookie says so itself, and if the session is gone when such a
 //! cookie comes back (idle for too long, a restart), the client is told instead of being given the defaults.
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use landfast_planner::SessionSettings;
+use landfast_planner::{SessionSettings, SessionTables, TemporarySpace};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -87,13 +87,14 @@ impl Default for SessionLimits {
 pub enum SessionError {
     /// A setting was to be changed where there is no session.
     #[error(
-        "this connection has no session, so settings would be lost: log in with a user and a password, or let the \
+        "this connection has no session, so settings and temporary tables would be lost: log in with a user and a password, or let the \
          client keep cookies (ADBC: `adbc.flight.sql.rpc.with_cookie_middleware=true`; JDBC: `retainCookies=true`)"
     )]
     NoSession,
-    /// The session held settings and is gone.
+    /// The session held something and is gone.
     #[error(
-        "the session has expired and its settings are gone: connect again, or repeat your SET statements"
+        "the session has expired, and its settings and temporary tables are gone: connect again, or repeat your SET \
+         statements and uploads"
     )]
     Expired,
     /// There are as many sessions as there may be.
@@ -113,16 +114,20 @@ struct Session {
     principal: Principal,
     /// `None` as long as nothing was set.
     settings: Option<SessionSettings>,
+    /// `None` as long as nothing was put into any.
+    tables: Option<Held>,
     /// When its client closed it.
     closed: Option<Instant>,
     used: Instant,
 }
 
 impl Session {
-    fn new(principal: Principal, settings: Option<SessionSettings>) -> Self {
+    /// One in which nothing was set.
+    fn new(principal: &Principal) -> Self {
         Self {
-            principal,
-            settings,
+            principal: principal.clone(),
+            settings: None,
+            tables: None,
             closed: None,
             used: Instant::now(),
         }
@@ -139,6 +144,15 @@ impl Session {
             Some(at) => at.elapsed() <= CLOSED_FOR,
             None => self.used.elapsed() <= idle,
         }
+    }
+}
+
+/// A session's temporary tables, which end with it.
+struct Held(Arc<SessionTables>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -205,9 +219,7 @@ impl Sessions {
             Sha256::digest(token.as_bytes()).into(),
             (id.clone(), method),
         );
-        table
-            .by_id
-            .insert(id, Session::new(principal.clone(), None));
+        table.by_id.insert(id, Session::new(principal));
         Ok(token)
     }
 
@@ -243,13 +255,17 @@ impl Sessions {
         let Some(read) = self.jar.read(cookie, principal) else {
             return Ok(None);
         };
-        if read.holds_settings {
-            let mut table = self.table.lock();
-            match table.by_id.get_mut(&read.session) {
-                Some(session) if session.lives(self.limits.idle) => session.used = Instant::now(),
-                _ => return Err(SessionError::Expired),
+        let mut table = self.table.lock();
+        match table.by_id.get_mut(&read.session) {
+            Some(session) if session.used.elapsed() <= self.limits.idle => {
+                session.used = Instant::now();
             }
+            _ if read.holds_settings => return Err(SessionError::Expired),
+            // The client may have missed the cookie that said that something is kept.
+            Some(_) => drop(table.by_id.remove(&read.session)),
+            None => {}
         }
+        drop(table);
         Ok(Some(read.session))
     }
 
@@ -300,16 +316,48 @@ impl Sessions {
                     .and_then(|kept| kept.settings.as_ref())
                     .unwrap_or(&self.defaults);
                 let settings = Some(merged(current, before, after));
-                table
-                    .by_id
-                    .insert(id.clone(), Session::new(principal.clone(), settings));
+                let kept = table.by_id.entry(id.clone());
+                let kept = kept.or_insert_with(|| Session::new(principal));
+                kept.settings = settings;
+                kept.used = Instant::now();
                 Ok(Some(self.jar.cookie(id, principal, true)))
             }
         }
     }
 
-    /// Ends a session: its settings are gone, and a token that opened it opens nothing any more, except to be told again,
-    /// for a while, that the session is closed.
+    /// Where a session's temporary tables are; the session is stored from now on. For a cookie's session the answer has the
+    /// cookie that says so, to be sent back.
+    pub fn tables(
+        &self,
+        session: &SessionRef,
+        principal: &Principal,
+        space: &Arc<TemporarySpace>,
+    ) -> Result<(Arc<SessionTables>, Option<String>), SessionError> {
+        let mut table = self.table.lock();
+        let (id, kept, cookie) = match session {
+            SessionRef::None => return Err(SessionError::NoSession),
+            SessionRef::Token(id) => {
+                let kept = table.by_id.get_mut(id).filter(|kept| kept.closed.is_none());
+                (id, kept.ok_or(SessionError::Expired)?, None)
+            }
+            SessionRef::Cookie(id) => {
+                if !table.by_id.contains_key(id) {
+                    self.make_room(&mut table, principal)?;
+                }
+                let kept = table.by_id.entry(id.clone());
+                let kept = kept.or_insert_with(|| Session::new(principal));
+                (id, kept, Some(self.jar.cookie(id, principal, true)))
+            }
+        };
+        kept.used = Instant::now();
+        let held = kept
+            .tables
+            .get_or_insert_with(|| Held(space.open(id.as_str())));
+        Ok((Arc::clone(&held.0), cookie))
+    }
+
+    /// Ends a session: its settings and temporary tables are gone, and a token that opened it opens nothing any more,
+    /// except to be told again, for a while, that the session is closed.
     pub fn close(&self, session: &SessionRef) {
         let mut table = self.table.lock();
         match session {
@@ -320,6 +368,7 @@ impl Sessions {
             SessionRef::Token(id) => {
                 if let Some(kept) = table.by_id.get_mut(id) {
                     kept.settings = None;
+                    kept.tables = None;
                     kept.closed = kept.closed.or_else(|| Some(Instant::now()));
                 }
             }
@@ -372,13 +421,22 @@ impl Sessions {
         self.jar.cookie(&SessionId::random(), principal, false)
     }
 
+    /// Ends what nobody used for long: its temporary tables hold memory.
+    pub fn sweep(&self) {
+        self.end_idle(&mut self.table.lock());
+    }
+
+    fn end_idle(&self, table: &mut Table) {
+        table.swept = Instant::now();
+        table.retain(|session| session.counts(self.limits.idle));
+    }
+
     /// Makes room for one more session of a principal; what is closed goes before anybody is refused.
     fn make_room(&self, table: &mut Table, principal: &Principal) -> Result<(), SessionError> {
         let idle = self.limits.idle;
         let full = table.by_id.len() >= self.limits.sessions_max;
         if full || table.swept.elapsed() > CLOSED_FOR.min(idle / 8) {
-            table.swept = Instant::now();
-            table.retain(|session| session.counts(idle));
+            self.end_idle(table);
         }
         if table.by_id.len() >= self.limits.sessions_max {
             table.retain(|session| session.closed.is_none());

@@ -73,7 +73,10 @@ fn adbc_from_python_lists_objects_at_every_depth() {
                 "', 'ADBC Flight SQL Driver - Go']"
             ),
         ),
-        ("table types", "['SYSTEM TABLE', 'TABLE', 'VIEW']"),
+        (
+            "table types",
+            "['LOCAL TEMPORARY', 'SYSTEM TABLE', 'TABLE', 'VIEW']",
+        ),
         ("objects catalogs", "['lake', 'landfast']"),
         (
             "objects schemas",

@@ -188,7 +188,10 @@ fn metadata(found: &Findings) {
             env!("CARGO_PKG_VERSION"),
         ),
         ("metadata getCatalogs", "[lake, landfast]"),
-        ("metadata getTableTypes", "[SYSTEM TABLE, TABLE, VIEW]"),
+        (
+            "metadata getTableTypes",
+            "[LOCAL TEMPORARY, SYSTEM TABLE, TABLE, VIEW]",
+        ),
         ("metadata getIdentifierQuoteString", "\""),
         ("metadata getSearchStringEscape", "\\u005c"),
         ("metadata getCatalogSeparator", "."),
@@ -232,7 +235,10 @@ fn dbeaver(found: &Findings, version: &str) {
         ("dbeaver types", "0"),
         ("dbeaver catalogs", "[lake, landfast]"),
         ("dbeaver schemas", "[information_schema, tpch, types]"),
-        ("dbeaver kinds", "[SYSTEM TABLE, TABLE, VIEW]"),
+        (
+            "dbeaver kinds",
+            "[LOCAL TEMPORARY, SYSTEM TABLE, TABLE, VIEW]",
+        ),
         (
             "dbeaver tables",
             "[nation|TABLE, orders|TABLE, part|TABLE, region|TABLE]",

@@ -102,7 +102,12 @@ async fn schemas(
 
 fn table_types() -> Result<RecordBatch, Fault> {
     let mut builder = CommandGetTableTypes {}.into_builder();
-    for kind in [TableKind::Table, TableKind::System, TableKind::View] {
+    for kind in [
+        TableKind::Table,
+        TableKind::System,
+        TableKind::View,
+        TableKind::Temporary,
+    ] {
         builder.append(kind.as_str());
     }
     builder.build().map_err(Fault::internal)

@@ -5,6 +5,7 @@ mod cancelling;
 mod commands;
 mod gate;
 mod handshake;
+mod ingesting;
 mod lake;
 mod polling;
 mod profiles;
