@@ -4,6 +4,7 @@ mod access;
 mod commands;
 mod explains;
 mod history;
+mod hushed;
 mod lake;
 mod listings;
 mod metadata_tables;

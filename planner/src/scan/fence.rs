@@ -6,6 +6,7 @@
 //!   how many rows are enough;
 //! - nothing of what is behind shows: no statistics, no ordering, no operators in EXPLAIN, no metric but the rows that
 //!   came out;
+//! - no setting of the session gets past it either: the filter means the same whoever asks;
 //! - an error from behind says that there was one, and not what the value was that it stumbled on.
 
 use std::fmt;
@@ -17,7 +18,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result, internal_err};
 use datafusion::datasource::TableType;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -29,19 +30,21 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use landfast_catalog::TableName;
 
-use crate::{ErrorKind, PlannerError};
+use crate::error::silent;
 
 /// A table's rows and columns as a policy gives them.
 #[derive(Debug)]
 pub(crate) struct FencedTable {
     table: TableName,
     plan: LogicalPlan,
+    /// What the plan was made with, and is optimised with: the policy's own.
+    state: SessionState,
 }
 
 impl FencedTable {
     /// What the policy gives of a table, as a plan.
-    pub(crate) fn new(table: TableName, plan: LogicalPlan) -> Self {
-        Self { table, plan }
+    pub(crate) fn new(table: TableName, plan: LogicalPlan, state: SessionState) -> Self {
+        Self { table, plan, state }
     }
 }
 
@@ -55,10 +58,10 @@ impl TableProvider for FencedTable {
         TableType::Base
     }
 
-    /// Filters are not taken: see the module.
+    /// Filters are not taken, and the session has no say: see the module.
     async fn scan(
         &self,
-        state: &dyn Session,
+        _state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         limit: Option<usize>,
@@ -73,10 +76,11 @@ impl TableProvider for FencedTable {
         if limit.is_some() {
             plan = plan.limit(0, limit)?;
         }
-        let behind = state
+        let behind = self
+            .state
             .create_physical_plan(&plan.build()?)
             .await
-            .map_err(|error| silenced(&self.table, error))?;
+            .map_err(|error| silenced(&self.table, &error))?;
         Ok(Arc::new(Fence::new(self.table.clone(), behind)))
     }
 }
@@ -165,14 +169,14 @@ impl ExecutionPlan for Fence {
         let stream = self
             .behind
             .execute(partition, context)
-            .map_err(|error| silenced(&table, error))?;
+            .map_err(|error| silenced(&table, &error))?;
         let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
         let stream = stream.map(move |batch| match batch {
             Ok(batch) => {
                 rows.add(batch.num_rows());
                 Ok(batch)
             }
-            Err(error) => Err(silenced(&table, error)),
+            Err(error) => Err(silenced(&table, &error)),
         });
         let schema = self.behind.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
@@ -184,25 +188,6 @@ impl ExecutionPlan for Fence {
 }
 
 /// An error from behind the fence, without what it says of rows and files.
-fn silenced(table: &TableName, error: DataFusionError) -> DataFusionError {
-    let error = PlannerError::from(error);
-    let kind = error.kind();
-    let text = match kind {
-        // Of the query's own limits, and not of the table.
-        ErrorKind::ResourceExhausted | ErrorKind::Cancelled | ErrorKind::Deadline => {
-            return error.into();
-        }
-        ErrorKind::Unavailable => format!("{table} is out of reach"),
-        ErrorKind::InvalidArgument => {
-            format!("{table} can't be read: a row filter of the policy fails on one of its rows")
-        }
-        _ => format!("{table} can't be read"),
-    };
-    tracing::warn!(%table, %error, "reading a table whose rows are filtered failed");
-    // A filter that fails is nothing that the statement got wrong.
-    let kind = match kind {
-        ErrorKind::InvalidArgument => ErrorKind::FailedPrecondition,
-        kind => kind,
-    };
-    PlannerError::of_kind(kind, text).into()
+fn silenced(table: &TableName, error: &DataFusionError) -> DataFusionError {
+    silent(error, table).into()
 }

@@ -6,7 +6,12 @@ use crate::ErrorKind;
 
 impl Lake {
     /// Puts a view into `lake.tpch`: queries by dialect, and what it is recorded to give.
-    async fn view(&self, name: &str, queries: &[(&str, &str)], columns: &[(&str, &str)]) {
+    pub(super) async fn view(
+        &self,
+        name: &str,
+        queries: &[(&str, &str)],
+        columns: &[(&str, &str)],
+    ) {
         self.view_with(name, queries, columns, |_| {}).await;
     }
 
