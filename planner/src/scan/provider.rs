@@ -46,7 +46,7 @@ const STORE: &str = "lake://files";
 /// One pinned snapshot of a table.
 ///
 /// The schema is the table's current one: a column added since the snapshot was written is there, and reads as null.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LakeTable {
     table: Arc<TableSnapshot>,
     files: Files,
@@ -54,10 +54,12 @@ pub struct LakeTable {
     schema: SchemaRef,
     /// Of a table all of whose manifests were read.
     deletes: TableDeletes,
+    /// What manifests are chosen by, if not by a scan's filters.
+    manifests_of: Option<Arc<[Expr]>>,
 }
 
 /// Where the list of files comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Files {
     /// All manifests were read.
     Loaded(Arc<SnapshotFiles>),
@@ -85,6 +87,7 @@ impl LakeTable {
             context,
             schema,
             deletes: TableDeletes::default(),
+            manifests_of: None,
         })
     }
 
@@ -106,6 +109,7 @@ impl LakeTable {
             context,
             schema,
             deletes: TableDeletes::default(),
+            manifests_of: None,
         })
     }
 
@@ -127,6 +131,26 @@ impl LakeTable {
         }
     }
 
+    /// The table with its manifests chosen by these filters, whatever else a scan asks for.
+    pub(super) fn with_manifests_of(&self, filters: &[Expr]) -> Self {
+        Self {
+            manifests_of: Some(filters.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether filters take or leave whole partitions of data files, and all delete files are of such partitions too.
+    pub(super) fn has_whole_partitions(&self, filters: &[Expr]) -> bool {
+        let Files::Listed { listing, .. } = &self.files else {
+            return false;
+        };
+        let mut specs = self.spec_ids();
+        specs.extend(listing.deletes.iter().map(|manifest| manifest.spec_id));
+        let (metadata, schema) = (&self.table.metadata, self.table.schema());
+        let mut filters = filters.iter();
+        filters.all(|filter| Pruner::decides(metadata, schema, filter, &specs))
+    }
+
     /// How many columns the table has of its own.
     fn own_columns(&self) -> usize {
         self.table.schema().as_struct().fields().len()
@@ -141,6 +165,7 @@ impl LakeTable {
         if listing.deletes.is_empty() {
             return Ok(TableDeletes::default());
         }
+        let filters = self.manifests_of.as_deref().unwrap_or(filters);
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
         let kept = listing.deletes.iter().cloned();
         let kept = ManifestListing {
@@ -191,7 +216,10 @@ impl LakeTable {
         let named = metadata.any(|field| field.name() == FILE);
         let named = named.then(|| files_named(filters)).flatten();
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
-        let pruner = pruner.of_files(named);
+        let manifests = self.manifests_of.as_deref();
+        let pruner = pruner
+            .of_files(named)
+            .of_manifests(manifests, self.table.schema());
         match &self.files {
             Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
             Files::Listed { namespace, listing } => {

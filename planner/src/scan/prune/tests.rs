@@ -134,3 +134,29 @@ fn only_partitions_of_every_spec_decide_a_filter() {
     ));
     assert!(!decides((col("n") % lit(2_i64)).eq(lit(0_i64)), &[0]));
 }
+
+#[test]
+fn manifests_can_be_chosen_by_other_filters_than_files() {
+    let manifest = manifest(vec![
+        summary(Some((Datum::long(10), Datum::long(20))), false, Some(false)),
+        summary(None, true, Some(false)),
+        summary(None, true, Some(false)),
+    ]);
+    let table = table();
+    let schema = table.current_schema();
+    let (in_it, not_in_it) = (col("n").eq(lit(15_i64)), col("n").eq(lit(30_i64)));
+    for (manifests, files, kept) in [
+        (Some(&in_it), &not_in_it, true),
+        (Some(&not_in_it), &in_it, false),
+        (None, &in_it, true),
+        (None, &not_in_it, false),
+    ] {
+        let pruner = Pruner::new(&table, schema, std::slice::from_ref(files));
+        let pruner = pruner.of_manifests(manifests.map(std::slice::from_ref), schema);
+        assert_eq!(
+            pruner.keeps_manifest(&manifest),
+            kept,
+            "{manifests:?}, {files}"
+        );
+    }
+}
