@@ -38,6 +38,7 @@ use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
 use super::survivors::{Survivors, Wanted};
+use crate::error::OF_DATA_FILES;
 use crate::types::arrow_schema;
 
 /// DataFusion wants a store for every scan. Nothing is ever read from this one.
@@ -139,16 +140,16 @@ impl LakeTable {
         }
     }
 
-    /// Whether filters take or leave whole partitions of data files, and all delete files are of such partitions too.
+    /// Whether filters take or leave whole partitions, where that is known before files are listed.
     pub(super) fn has_whole_partitions(&self, filters: &[Expr]) -> bool {
-        let Files::Listed { listing, .. } = &self.files else {
-            return false;
-        };
-        let mut specs = self.spec_ids();
-        specs.extend(listing.deletes.iter().map(|manifest| manifest.spec_id));
-        let (metadata, schema) = (&self.table.metadata, self.table.schema());
-        let mut filters = filters.iter();
-        filters.all(|filter| Pruner::decides(metadata, schema, filter, &specs))
+        match &self.files {
+            Files::Loaded(_) => false,
+            Files::Listed { listing, .. } => Pruner::takes_whole_partitions(
+                (&self.table.metadata, self.table.schema()),
+                filters,
+                listing,
+            ),
+        }
     }
 
     /// How many columns the table has of its own.
@@ -352,7 +353,9 @@ impl TableProvider for LakeTable {
         let placed = survivors.place(&placer, enough, &totals, &deletes)?;
         let files: Vec<&DataFile> = survivors.files().collect();
         let mut keys = KeyColumns::new(&self.table, self.schema.fields().len());
-        let (deletes, reads) = deletes.of(&files, &placer, &mut keys)?;
+        let reads = deletes.of(&files, &placer, &mut keys);
+        let (deletes, reads) =
+            reads.map_err(|error| error.context(format!("deletes of {OF_DATA_FILES}s")))?;
         let (hidden, defaults) = keys.into_hidden();
 
         let mut statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);

@@ -23,7 +23,7 @@ use datafusion::logical_expr::Expr;
 use iceberg::spec::{
     Datum, Literal, PartitionSpec, PrimitiveType, Schema, Struct, TableMetadata, Transform, Type,
 };
-use landfast_catalog::{ManifestFiles, ManifestSummary};
+use landfast_catalog::{ManifestFiles, ManifestListing, ManifestSummary};
 
 use columnar::Columns;
 use compile::Test;
@@ -186,6 +186,19 @@ impl Pruner {
             })
         };
         !specs.is_empty() && test.is_decided_by(&identity)
+    }
+
+    /// Whether filters take or leave whole partitions of a snapshot: of its data files, and of its delete files.
+    pub(super) fn takes_whole_partitions(
+        (metadata, schema): (&TableMetadata, &Schema),
+        filters: &[Expr],
+        listing: &ManifestListing,
+    ) -> bool {
+        let manifests = listing.manifests.iter().chain(&listing.deletes);
+        let specs: BTreeSet<i32> = manifests.map(|manifest| manifest.spec_id).collect();
+        let specs: Vec<i32> = specs.into_iter().collect();
+        let mut filters = filters.iter();
+        filters.all(|filter| Self::decides(metadata, schema, filter, &specs))
     }
 }
 
