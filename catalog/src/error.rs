@@ -237,6 +237,20 @@ impl CatalogError {
         }
     }
 
+    /// The same failure without what the member said, whose words may name schemas, tables and files of anybody: for who
+    /// may not read everything.
+    #[must_use]
+    pub fn without_members_words(mut self) -> Self {
+        if let Self::Unavailable { reason, .. }
+        | Self::Stale { reason, .. }
+        | Self::Denied { reason, .. }
+        | Self::Unknown { reason, .. } = &mut self
+        {
+            *reason = "its own words are for who may read everything".to_owned();
+        }
+        self
+    }
+
     /// Whether the member was out of reach, so that what is cached may serve instead.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
@@ -271,5 +285,47 @@ fn sites_kind(error: &SitesError) -> CatalogErrorKind {
         Kind::Corrupt => CatalogErrorKind::Corrupt,
         Kind::OverBudget => CatalogErrorKind::OverBudget,
         _ => CatalogErrorKind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_member_said_can_be_left_out() {
+        let catalog = CatalogName::new("lake").unwrap();
+        let said = || "GET /namespaces/secret: refused".to_owned();
+        let table = TableName::new(
+            catalog.clone(),
+            SchemaName::new("shop").unwrap(),
+            "orders".to_owned(),
+        );
+        for error in [
+            CatalogError::Unavailable {
+                catalog: catalog.clone(),
+                reason: said(),
+            },
+            CatalogError::Stale {
+                catalog: catalog.clone(),
+                table: table.unwrap(),
+                reason: said(),
+                age_s: 90,
+                allowed_s: 60,
+            },
+            CatalogError::Denied {
+                catalog: catalog.clone(),
+                reason: said(),
+            },
+            CatalogError::Unknown {
+                catalog: catalog.clone(),
+                reason: said(),
+            },
+        ] {
+            let (kind, told) = (error.kind(), error.without_members_words());
+            assert!(!told.to_string().contains("secret"), "{told}");
+            assert!(told.to_string().contains("lake"), "{told}");
+            assert_eq!(told.kind(), kind);
+        }
     }
 }

@@ -374,11 +374,13 @@ impl Engine {
                 query,
             } => self.plan_explain(query, *analyze, *verbose, &request).await,
             QueryKind::Show(show) => {
+                // Of before any row: rows of a policy that has changed meanwhile must not pass for the new one's.
+                let access = self.access(request.asker);
                 let rows = self.show(show, &request).await?;
                 Ok(PlannedQuery::of_rows(
                     show::schema(show),
                     vec![rows],
-                    self.access(request.asker),
+                    access,
                     Arc::clone(&self.sites),
                 ))
             }

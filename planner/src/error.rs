@@ -4,8 +4,10 @@
 //! is the gRPC code, the metric label and the retry decision; only `proxy` turns it into a code.
 
 mod from_engine;
+mod hushed;
 
 pub(crate) use from_engine::is_over_budget;
+pub(crate) use hushed::{OF_DATA_FILES, hushed, in_general, silent, without_files};
 
 use std::fmt;
 

@@ -155,16 +155,11 @@ impl Mount {
         })
     }
 
-    /// The failure that holds the member off, as an error.
-    pub(crate) fn last_failure(&self) -> CatalogError {
-        let last = self.last.lock();
-        let reason = last
-            .failed
-            .as_ref()
-            .map_or_else(|| "it failed".to_owned(), |failed| failed.reason.clone());
+    /// That the member is held off, as an error. What it said was about something else, perhaps somebody else's.
+    pub(crate) fn held_off(&self) -> CatalogError {
         CatalogError::Unavailable {
             catalog: self.name.clone(),
-            reason,
+            reason: "it did not answer a moment ago".to_owned(),
         }
     }
 

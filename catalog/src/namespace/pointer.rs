@@ -258,7 +258,7 @@ impl Namespace {
         let answer = match slot.known() {
             // Don't wait once more for a member that just failed when an old pointer will do.
             Some(known) if may_be_stale && mount.is_held_off() && self.age(&known) > allowed => {
-                Err(mount.last_failure())
+                Err(mount.held_off())
             }
             _ => {
                 slot.get(&*self.clock, age, |last| {

@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use futures::TryStreamExt;
 use landfast_sites::{ReadLog, Sites};
 
-use super::planned::Rows;
+use super::planned::{Rows, told};
 use super::receipt::{Receipt, TableReceipt};
 use super::{Engine, PlanRequest, PlannedQuery};
 use crate::Result;
@@ -40,6 +40,7 @@ pub(super) struct Analysis {
     context: Arc<TaskContext>,
     verbose: bool,
     limited: BTreeSet<String>,
+    unnamed: Option<Arc<str>>,
 }
 
 impl Analysis {
@@ -50,9 +51,10 @@ impl Analysis {
         log: &ReadLog,
         sites: &Sites,
     ) -> Result<RecordBatch> {
-        let mut stream = execute_stream(Arc::clone(&self.plan), self.context)?;
+        let told = |error| told(error, self.unnamed.as_deref());
+        let mut stream = execute_stream(Arc::clone(&self.plan), self.context).map_err(told)?;
         let (mut rows, mut batches) = (0_u64, 0_u64);
-        while let Some(batch) = stream.try_next().await? {
+        while let Some(batch) = stream.try_next().await.map_err(told)? {
             rows += batch.num_rows() as u64;
             batches += 1;
         }
@@ -82,6 +84,7 @@ impl Engine {
         request: &PlanRequest<'_>,
     ) -> Result<PlannedQuery> {
         let physical = self.physical(query, request, true).await?;
+        let unnamed = physical.unnamed.clone();
         let rows = if analyze {
             self.check_egress(&physical, request.settings)?;
             Rows::Analysis(Analysis {
@@ -89,6 +92,7 @@ impl Engine {
                 context: physical.context,
                 verbose,
                 limited: physical.limited,
+                unnamed: physical.unnamed,
             })
         } else {
             let plan = for_display(&physical.plan, &physical.limited)?;
@@ -112,7 +116,8 @@ impl Engine {
             Arc::clone(&self.sites),
         )
         .through(physical.views)
-        .over(physical.temporary))
+        .over(physical.temporary)
+        .unnaming(unnamed))
     }
 }
 

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr,
     TableFactor,
 };
-use iceberg::spec::Schema as TableSchema;
+use iceberg::spec::{NestedField, NestedFieldRef, Type};
 use landfast_catalog::TableName;
 
 use super::logical::Bound;
@@ -44,6 +44,11 @@ impl LimitedTable {
     /// The table itself.
     pub(super) fn inner(&self) -> Option<&Arc<Resolved>> {
         self.bound.distinct().into_iter().next()
+    }
+
+    /// Whether it leaves out rows, or hides values in some of them.
+    pub(super) fn hides_rows(&self) -> bool {
+        self.rows
     }
 }
 
@@ -117,8 +122,8 @@ impl Engine {
             bound: Bound::of_one(query, named)?,
             rows,
         };
-        let state = session::for_query(&self.template, how.settings, None);
-        let plan = self.limited_plan(&limited, limited.bound.empties(), &state)?;
+        let empties = limited.bound.empties();
+        let plan = self.limited_plan(&limited, empties, &self.policys_state())?;
         check_filters(&plan, &moved)?;
         Ok(Resolved {
             name: table.name.clone(),
@@ -147,7 +152,7 @@ impl Engine {
         )?)
     }
 
-    /// What the policy gives of a table that can be scanned.
+    /// What the policy gives of a table that can be scanned. Where it hides rows, `state` is the policy's.
     pub(super) fn limited_provider(
         &self,
         limited: &LimitedTable,
@@ -160,8 +165,14 @@ impl Engine {
             .map_err(|error| misfit(table, &error))?;
         Ok(match limited.rows {
             false => Arc::new(ViewTable::new(plan, None)),
-            true => Arc::new(FencedTable::new(table.clone(), plan)),
+            true => Arc::new(FencedTable::new(table.clone(), plan, state.clone())),
         })
+    }
+
+    /// What filters of the policy are planned with, and views below them: no session's settings, and the present, also
+    /// where a query is replayed with the time of another. Else a statement would have a say in which rows it sees.
+    pub(super) fn policys_state(&self) -> SessionState {
+        session::for_query(&self.template, &self.defaults, None)
     }
 }
 
@@ -203,7 +214,8 @@ fn misfit(table: &TableName, error: &PlannerError) -> PlannerError {
     error.clone()
 }
 
-/// Columns that were other ones when an older version of the table was written, though they are called the same.
+/// Columns that were other ones when an older version of the table was written, though they are called the same; and
+/// those that had a field within them which is another one today, or is gone.
 fn moved_columns(table: &Resolved) -> BTreeSet<String> {
     let Source::Lake(snapshot) = &table.source else {
         return BTreeSet::new();
@@ -212,17 +224,33 @@ fn moved_columns(table: &Resolved) -> BTreeSet<String> {
     if read.schema_id() == now.schema_id() {
         return BTreeSet::new();
     }
-    let id = |schema: &TableSchema, name: &str| {
-        let mut fields = schema.as_struct().fields().iter();
-        fields
-            .find(|field| field.name == name)
-            .map(|field| field.id)
-    };
     let fields = read.as_struct().fields().iter();
     fields
-        .filter(|field| id(now, &field.name) != Some(field.id))
+        .filter(|field| !is_unmoved(field, now.as_struct().field_by_id(field.id)))
         .map(|field| field.name.clone())
         .collect()
+}
+
+/// Whether a field is today what it was, and all within it.
+fn is_unmoved(then: &NestedField, now: Option<&NestedFieldRef>) -> bool {
+    let Some(now) = now.filter(|now| now.id == then.id && now.name == then.name) else {
+        return false;
+    };
+    match (&*then.field_type, &*now.field_type) {
+        (Type::Primitive(_), Type::Primitive(_)) => true,
+        (Type::Struct(then), Type::Struct(now)) => {
+            let mut fields = then.fields().iter();
+            fields.all(|field| is_unmoved(field, now.field_by_id(field.id)))
+        }
+        (Type::List(then), Type::List(now)) => {
+            is_unmoved(&then.element_field, Some(&now.element_field))
+        }
+        (Type::Map(then), Type::Map(now)) => {
+            is_unmoved(&then.key_field, Some(&now.key_field))
+                && is_unmoved(&then.value_field, Some(&now.value_field))
+        }
+        _ => false,
+    }
 }
 
 /// What a filter decides by must be the same today as it was, and the same each time that it is asked.

@@ -10,10 +10,11 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Ident;
-use landfast_catalog::{CatalogName, Namespace, SchemaName, TableName};
+use landfast_catalog::{CatalogError, CatalogName, Namespace, SchemaName, TableName};
 use parking_lot::Mutex;
 
 use super::SYSTEM_CATALOG;
+use super::target::heard_by;
 use crate::access::Access;
 use crate::error::nearest;
 use crate::sql::bind::fits;
@@ -131,7 +132,10 @@ impl Names {
         let listed = match self.list_schemas(catalog).await {
             Ok(listed) => listed,
             Err(_) if !seen(&written.value) => return Err(unknown(&[])),
-            Err(error) => return SchemaName::new(&written.value).map_err(|_| error),
+            Err(error) => {
+                let name = SchemaName::new(&written.value);
+                return name.map_err(|_| heard_by(error, access));
+            }
         };
         match choose_seen("schema", written, &listed, seen)? {
             Some(name) => Ok(SchemaName::new(name)?),
@@ -215,11 +219,12 @@ impl Names {
         {
             return Ok(Some(name));
         }
-        let listed = self.list_tables(catalog, schema).await?;
+        let listed = self.list_tables(catalog, schema).await;
+        let listed = listed.map_err(|error| heard_by(error, access))?;
         choose_seen("table", written, &listed, &seen)
     }
 
-    async fn list_schemas(&self, catalog: &CatalogName) -> Result<Arc<[String]>> {
+    async fn list_schemas(&self, catalog: &CatalogName) -> Result<Arc<[String]>, CatalogError> {
         let listed: Arc<[String]> = self
             .namespace
             .schemas(catalog)
@@ -236,7 +241,7 @@ impl Names {
         &self,
         catalog: &CatalogName,
         schema: &SchemaName,
-    ) -> Result<Arc<[String]>> {
+    ) -> Result<Arc<[String]>, CatalogError> {
         let listed: Arc<[String]> = self.namespace.tables(catalog, schema).await?.into();
         self.tables
             .insert((catalog.clone(), schema.clone()), Arc::clone(&listed));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -25,11 +26,15 @@ use super::temporary::TemporaryTable;
 use super::views::Within;
 use super::{Engine, PlanRequest, parameters, session};
 use crate::access::Access;
+use crate::error::without_files;
 use crate::placement::PlacementPolicy;
 use crate::scan::divided::{self, Division, DivisionLimits};
 use crate::scan::{ScanContext, ScanSummary, scan_summaries};
 use crate::settings::SessionSettings;
 use crate::{PlannerError, Result};
+
+/// Batches before they have the statement's schema.
+type Batches = BoxStream<'static, datafusion::error::Result<RecordBatch>>;
 
 /// A query that is planned once and runs at most once.
 pub struct PlannedQuery {
@@ -40,6 +45,8 @@ pub struct PlannedQuery {
     views: Vec<Pin>,
     temporary: TemporaryRead,
     access: Arc<Access>,
+    /// What is said to be read where an error may not name files: none where it may.
+    unnamed: Option<Arc<str>>,
     sites: Arc<Sites>,
     now_unix_ns: Option<i64>,
     started: AtomicBool,
@@ -110,6 +117,7 @@ impl PlannedQuery {
             views: Vec::new(),
             temporary: TemporaryRead::default(),
             access,
+            unnamed: None,
             sites,
             now_unix_ns: None,
             started: AtomicBool::new(false),
@@ -136,6 +144,11 @@ impl PlannedQuery {
         let temporary = self.temporary.tables.iter();
         let temporary = temporary.map(|table| TableReceipt::of_temporary(table.full_name()));
         tables.chain(temporary).collect()
+    }
+
+    /// The same, its errors naming no files where [`Physical::unnamed`] says so.
+    pub(super) fn unnaming(self, unnamed: Option<Arc<str>>) -> Self {
+        Self { unnamed, ..self }
     }
 
     /// What every batch has.
@@ -238,9 +251,7 @@ impl PlannedQuery {
         }
         let stream = match &self.rows {
             Rows::Ready(batches) => stream::iter(batches.clone().into_iter().map(Ok)).boxed(),
-            Rows::Plan { plan, context, .. } => {
-                execute_stream(Arc::clone(plan), Arc::clone(context))?.boxed()
-            }
+            Rows::Plan { plan, context, .. } => self.stream(plan, context)?,
             Rows::Analysis(analysis) => {
                 let analysis = analysis.clone();
                 let (log, sites) = (self.log.clone(), Arc::clone(&self.sites));
@@ -270,23 +281,40 @@ impl PlannedQuery {
                 ..
             } => {
                 let share = divided::share(plan, number, division)?;
-                Ok(self.conformed(execute_stream(share, Arc::clone(context))?.boxed()))
+                Ok(self.conformed(self.stream(&share, context)?))
             }
             _ => Err(divided::other_division()),
         }
     }
 
-    fn conformed(
-        &self,
-        stream: BoxStream<'static, datafusion::error::Result<RecordBatch>>,
-    ) -> SendableRecordBatchStream {
+    fn stream(&self, plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Batches> {
+        let stream = execute_stream(Arc::clone(plan), Arc::clone(context));
+        Ok(stream
+            .map_err(|error| told(error, self.unnamed.as_deref()))?
+            .boxed())
+    }
+
+    fn conformed(&self, stream: Batches) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
         let wanted = Arc::clone(&schema);
+        let unnamed = self.unnamed.clone();
+        let stream = stream.map_err(move |error| match &unnamed {
+            Some(what) => without_files(&error, what).into(),
+            None => error,
+        });
         let conformed = stream.and_then(move |batch| {
             let conformed = conform(&batch, &wanted).map_err(Into::into);
             futures::future::ready(conformed)
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, conformed))
+    }
+}
+
+/// An error as who asked may hear it.
+pub(super) fn told(error: DataFusionError, unnamed: Option<&str>) -> PlannerError {
+    match unnamed {
+        Some(what) => without_files(&error, &what),
+        None => error.into(),
     }
 }
 
@@ -307,6 +335,8 @@ pub(super) struct Physical {
     pub(super) access: Arc<Access>,
     /// Tables of which the asker sees only a part.
     pub(super) limited: BTreeSet<String>,
+    /// What is said to be read where an error may not name files, as there are such tables.
+    pub(super) unnamed: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -332,7 +362,8 @@ impl Engine {
             Arc::clone(&self.sites),
         )
         .through(physical.views)
-        .over(physical.temporary);
+        .over(physical.temporary)
+        .unnaming(physical.unnamed);
         planned.now_unix_ns = physical.now_unix_ns;
         Ok(planned)
     }
@@ -406,7 +437,7 @@ impl Engine {
             .iter()
             .flat_map(|table| table.snapshots())
             .collect();
-        let limited = distinct
+        let limited: BTreeSet<String> = distinct
             .iter()
             .flat_map(|table| table.limited_names())
             .collect();
@@ -430,6 +461,8 @@ impl Engine {
             request.statement.parameters,
             request.settings.wire_types,
         )?;
+        let unnamed = unnamed(&limited, tables.len());
+        let told = |error| told(error, unnamed.as_deref());
         let values = parameters::bound(request.parameters, &logical.parameters)?;
         let plan = if logical.parameters.is_empty() {
             logical.plan
@@ -438,11 +471,12 @@ impl Engine {
         };
         let state = logical.state;
         let one_by_one = !divided::asks_for_order_or_chance(&plan)?;
-        let optimized = state.optimize(&plan)?;
+        let optimized = state.optimize(&plan).map_err(told)?;
         let physical = state
             .query_planner()
             .create_physical_plan(&optimized, &state)
-            .await?;
+            .await
+            .map_err(told)?;
         Ok(Physical {
             schema: logical.schema,
             logical: if telling {
@@ -466,6 +500,17 @@ impl Engine {
             temporary,
             access,
             limited,
+            unnamed,
         })
     }
+}
+
+/// What errors of a query are said to be of that reads tables of which the asker sees a part: of the table, or of
+/// whichever it was.
+fn unnamed(limited: &BTreeSet<String>, tables: usize) -> Option<Arc<str>> {
+    let first = limited.first()?;
+    Some(match tables {
+        1 => Arc::from(first.as_str()),
+        _ => Arc::from("a table that the query reads"),
+    })
 }

@@ -24,6 +24,7 @@ use super::temporary::{Temporary, TemporaryTable, is_temporary};
 use super::views::{ViewQuery, Within};
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::access::Access;
+use crate::error::hushed;
 use crate::scan::{LakeTable, METADATA_COLUMNS, ScanContext, with_metadata_columns};
 use crate::settings::SessionSettings;
 use crate::sql::bind::NamedTable;
@@ -213,7 +214,7 @@ impl Engine {
             };
             if let Some(pin) = how.pins.iter().find(same) {
                 let resolved = self.namespace.resolve_pinned(pin, how.log).await;
-                return resolved.map_err(|error| self.seen_by(error, how.access));
+                return resolved.map_err(|error| self.unread(error, &target.name, how.access));
             }
             if !how.pins.is_empty() {
                 return Err(PlannerError::of_kind(
@@ -234,7 +235,10 @@ impl Engine {
                 CatalogError::NoSuchTable { .. } | CatalogError::NoSuchSchema { .. } => {
                     self.no_such_table(&target.name, how.access)
                 }
-                other => target.blame(self.seen_by(other, how.access), how.settings),
+                other => {
+                    let seen = self.unread(other, &target.name, how.access);
+                    target.blame(seen, how.settings)
+                }
             })
         });
         Ok(Arc::clone(found.await?))
@@ -274,7 +278,10 @@ impl Engine {
                 let inner = limited
                     .inner()
                     .ok_or_else(|| PlannerError::internal("a limited table is of no table"))?;
-                let inner = Box::pin(self.provider(inner, false, asker, context, state)).await?;
+                let policys = limited.hides_rows().then(|| self.policys_state());
+                let state = policys.as_ref().unwrap_or(state);
+                let inner = Box::pin(self.provider(inner, false, asker, context, state)).await;
+                let inner = inner.map_err(|error| hushed(&error, &table.name))?;
                 self.limited_provider(limited, &table.name, inner, state)
             }
             Source::Metadata(of, snapshot) => {

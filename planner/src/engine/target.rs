@@ -11,12 +11,12 @@ use super::tables::{Resolving, SYSTEM_SCHEMA};
 use super::temporary::TEMPORARY_SCHEMA;
 use super::{Engine, SYSTEM_CATALOG, information_schema};
 use crate::access::Access;
-use crate::error::{Position, nearest};
+use crate::error::{Position, hushed, in_general, nearest};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{NamedTable, fits};
 use crate::sql::refuse::place;
 use crate::sql::version::Version;
-use crate::{PlannerError, Result};
+use crate::{ErrorKind, PlannerError, Result};
 
 /// A version of a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -402,8 +402,39 @@ impl Engine {
             CatalogError::NoSuchCatalog { name, .. } => {
                 super::no_such("catalog", &name, Vec::new())
             }
-            other => other.into(),
+            other => heard_by(other, access),
         }
+    }
+
+    /// An error of finding out what a table is, or a view. Who may not read all of it hears nothing of its versions and
+    /// its files.
+    pub(super) fn unread(
+        &self,
+        error: CatalogError,
+        table: &TableName,
+        access: &Access,
+    ) -> PlannerError {
+        match error {
+            CatalogError::NoSuchTable { .. }
+            | CatalogError::NoSuchSchema { .. }
+            | CatalogError::NoSuchCatalog { .. }
+            | CatalogError::Unavailable { .. }
+            | CatalogError::Stale { .. }
+            | CatalogError::Denied { .. } => self.seen_by(error, access),
+            other if access.reads_whole(table) => self.seen_by(other, access),
+            CatalogError::NoSuchVersion { .. } | CatalogError::NoSuchSnapshot { .. } => {
+                in_general(ErrorKind::NotFound, table)
+            }
+            other => hushed(&other.into(), table),
+        }
+    }
+}
+
+/// An error of the catalog, with what a member said for those alone who may read everything.
+pub(super) fn heard_by(error: CatalogError, access: &Access) -> PlannerError {
+    match access.reads_everything() {
+        true => error.into(),
+        false => error.without_members_words().into(),
     }
 }
 

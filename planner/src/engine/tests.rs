@@ -2,8 +2,10 @@
 
 mod access;
 mod commands;
+mod conditions;
 mod explains;
 mod history;
+mod hushed;
 mod lake;
 mod listings;
 mod metadata_tables;

@@ -93,7 +93,7 @@ impl Engine {
         // What is known here may be older than what was pinned elsewhere.
         for reading in readings {
             let view = self.namespace.view(name, reading, how.log).await;
-            let Some(view) = view.map_err(|error| self.seen_by(error, how.access))? else {
+            let Some(view) = view.map_err(|error| self.unread(error, name, how.access))? else {
                 return Err(self.no_such_table(name, how.access));
             };
             if how.pins.is_empty() {
@@ -347,14 +347,18 @@ fn count_relations(query: &Query) -> usize {
 
 /// An error within a view's query. Places in that query say nothing to who wrote the statement.
 fn cannot_run(view: &TableName, error: &PlannerError, access: &Access) -> PlannerError {
-    let about_names = matches!(
+    let of_its_text = matches!(
         error.kind(),
-        ErrorKind::NotFound | ErrorKind::InvalidArgument | ErrorKind::PermissionDenied
+        ErrorKind::NotFound
+            | ErrorKind::InvalidArgument
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
     );
-    if about_names && !access.reads_everything() {
+    if of_its_text && !access.reads_everything() {
         // What stands in a view is its writer's. Whether its names are unknown or not for this asker, is not said.
         return PlannerError::denied(format!(
-            "the view {view} can't be read: it reads something that is not there, or not for {}",
+            "the view {view} can't be read: its query asks for something that is not there or not supported, or not \
+             for {}",
             access.principal()
         ));
     }

@@ -15,7 +15,7 @@ use landfast_sites::{SitesError, SitesErrorKind};
 use super::{ErrorKind, PlannerError, nearest};
 
 /// How many layers of wrapping are looked through before giving up.
-const LAYERS_MAX: usize = 16;
+pub(super) const LAYERS_MAX: usize = 16;
 
 impl From<DataFusionError> for PlannerError {
     fn from(error: DataFusionError) -> Self {
@@ -48,7 +48,7 @@ impl From<PlannerError> for DataFusionError {
     }
 }
 
-fn classify(error: &DataFusionError, layers: usize) -> PlannerError {
+pub(super) fn classify(error: &DataFusionError, layers: usize) -> PlannerError {
     if layers == 0 {
         return PlannerError::internal(error.to_string());
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion_physical_expr_adapter::PhysicalExprAdapter;
@@ -20,6 +20,7 @@ use landfast_sites::CanonicalUri;
 
 use super::cast::{ByFieldId, Conversion, conversion};
 use super::mapping::{IdSource, identified};
+use crate::error::OF_DATA_FILES;
 use crate::types::field_id;
 
 /// The table's columns as one file has them. It is its own adapter: what it maps to is one file.
@@ -163,11 +164,12 @@ impl FileColumns {
                 Arc::new(Literal::new_with_metadata(value.clone(), Some(metadata)))
             }
             ColumnSource::Unreadable(why) => {
-                return exec_err!(
+                let error = exec_datafusion_err!(
                     "column '{}' can't be read from data file {}: {why}",
                     field.name(),
                     self.uri
                 );
+                return Err(error.context(format!("{OF_DATA_FILES} {}", self.uri)));
             }
         })
     }

@@ -2,14 +2,15 @@
 //!
 //! A user's expressions can fail, take time or be counted, and so tell of the rows that they are evaluated on. So the
 //! filter of the policy is a plan of its own, optimised by itself, and what comes out of it is a source like any other:
-//! - no predicate, no join's keys and no projection of the statement gets past the fence, only the columns it needs and
-//!   how many rows are enough;
+//! - no predicate, no join's keys and no projection of the statement gets past the fence, only the columns it needs, how
+//!   many rows are enough, and plain conditions where they tell of no hidden row ([`super::conditions`]);
 //! - nothing of what is behind shows: no statistics, no ordering, no operators in EXPLAIN, no metric but the rows that
 //!   came out;
+//! - no setting of the session gets past it either: the filter means the same whoever asks;
 //! - an error from behind says that there was one, and not what the value was that it stumbled on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -17,8 +18,10 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DataFusionError, Result, internal_err};
 use datafusion::datasource::TableType;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown,
+};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
@@ -29,19 +32,45 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use landfast_catalog::TableName;
 
-use crate::{ErrorKind, PlannerError};
+use super::conditions::{may_pass, of_partitions, passed};
+use crate::error::silent;
 
 /// A table's rows and columns as a policy gives them.
 #[derive(Debug)]
 pub(crate) struct FencedTable {
     table: TableName,
     plan: LogicalPlan,
+    /// What the plan was made with, and is optimised with: the policy's own.
+    state: SessionState,
+    /// The policy's filters, where they take or leave whole partitions.
+    of_partitions: OnceLock<Option<Vec<Expr>>>,
 }
 
 impl FencedTable {
     /// What the policy gives of a table, as a plan.
-    pub(crate) fn new(table: TableName, plan: LogicalPlan) -> Self {
-        Self { table, plan }
+    pub(crate) fn new(table: TableName, plan: LogicalPlan, state: SessionState) -> Self {
+        Self {
+            table,
+            plan,
+            state,
+            of_partitions: OnceLock::new(),
+        }
+    }
+
+    /// The policy's filters, if any condition may get past the fence, and which of these may.
+    fn passing<'a>(&self, conditions: &[&'a Expr]) -> Option<(&[Expr], Vec<&'a Expr>)> {
+        let passing = conditions
+            .iter()
+            .copied()
+            .filter(|condition| may_pass(condition, &self.plan));
+        let passing: Vec<&Expr> = passing.collect();
+        if passing.is_empty() {
+            return None;
+        }
+        let filters = self
+            .of_partitions
+            .get_or_init(|| of_partitions(&self.plan, &self.state));
+        Some((filters.as_deref()?, passing))
     }
 }
 
@@ -55,15 +84,34 @@ impl TableProvider for FencedTable {
         TableType::Base
     }
 
-    /// Filters are not taken: see the module.
+    /// Nothing is taken but to leave out files: see the module.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let passing = self.passing(filters).map(|(_, passing)| passing);
+        let passing = passing.unwrap_or_default();
+        let answers = filters.iter().map(|filter| match passing.contains(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(answers.collect())
+    }
+
+    /// The session has no say: see the module.
     async fn scan(
         &self,
-        state: &dyn Session,
+        _state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut plan = LogicalPlanBuilder::from(self.plan.clone());
+        let filters: Vec<&Expr> = filters.iter().collect();
+        let plan = match self.passing(&filters) {
+            Some((policys, passing)) => passed(&self.plan, &passing, policys)?,
+            None => self.plan.clone(),
+        };
+        let mut plan = LogicalPlanBuilder::from(plan);
         if let Some(projection) = projection {
             let columns = projection
                 .iter()
@@ -73,10 +121,11 @@ impl TableProvider for FencedTable {
         if limit.is_some() {
             plan = plan.limit(0, limit)?;
         }
-        let behind = state
+        let behind = self
+            .state
             .create_physical_plan(&plan.build()?)
             .await
-            .map_err(|error| silenced(&self.table, error))?;
+            .map_err(|error| silenced(&self.table, &error))?;
         Ok(Arc::new(Fence::new(self.table.clone(), behind)))
     }
 }
@@ -165,14 +214,14 @@ impl ExecutionPlan for Fence {
         let stream = self
             .behind
             .execute(partition, context)
-            .map_err(|error| silenced(&table, error))?;
+            .map_err(|error| silenced(&table, &error))?;
         let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
         let stream = stream.map(move |batch| match batch {
             Ok(batch) => {
                 rows.add(batch.num_rows());
                 Ok(batch)
             }
-            Err(error) => Err(silenced(&table, error)),
+            Err(error) => Err(silenced(&table, &error)),
         });
         let schema = self.behind.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
@@ -184,25 +233,6 @@ impl ExecutionPlan for Fence {
 }
 
 /// An error from behind the fence, without what it says of rows and files.
-fn silenced(table: &TableName, error: DataFusionError) -> DataFusionError {
-    let error = PlannerError::from(error);
-    let kind = error.kind();
-    let text = match kind {
-        // Of the query's own limits, and not of the table.
-        ErrorKind::ResourceExhausted | ErrorKind::Cancelled | ErrorKind::Deadline => {
-            return error.into();
-        }
-        ErrorKind::Unavailable => format!("{table} is out of reach"),
-        ErrorKind::InvalidArgument => {
-            format!("{table} can't be read: a row filter of the policy fails on one of its rows")
-        }
-        _ => format!("{table} can't be read"),
-    };
-    tracing::warn!(%table, %error, "reading a table whose rows are filtered failed");
-    // A filter that fails is nothing that the statement got wrong.
-    let kind = match kind {
-        ErrorKind::InvalidArgument => ErrorKind::FailedPrecondition,
-        kind => kind,
-    };
-    PlannerError::of_kind(kind, text).into()
+fn silenced(table: &TableName, error: &DataFusionError) -> DataFusionError {
+    silent(error, table).into()
 }

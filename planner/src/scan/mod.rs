@@ -10,6 +10,7 @@
 mod blooms;
 mod cast;
 mod columns;
+mod conditions;
 mod defaults;
 mod deletes;
 mod distinct_counts;

@@ -38,6 +38,7 @@ use super::row_columns::{FileRows, OneFile};
 use super::sorted::OrderCheck;
 use super::source::{LakeFile, ScanPlan, all_of};
 use super::steps::{BatchStep, Stepped};
+use crate::error::OF_DATA_FILES;
 
 /// What is deleted from one file, read.
 #[derive(Default)]
@@ -194,7 +195,7 @@ impl Partition {
         let context = &self.shared.context;
         let footer = context.footers.get(&lake.at_sites(&id, context)).await;
         footer.map_err(|error| {
-            DataFusionError::from(error).context(format!("footer of data file {}", lake.uri))
+            DataFusionError::from(error).context(format!("footer of {OF_DATA_FILES} {}", lake.uri))
         })
     }
 
@@ -211,8 +212,8 @@ impl Partition {
             defaults: &plan.defaults,
         };
         let read = try_join(reader.positions(&lake.uri, deletes), reader.keys(deletes)).await;
-        let (positions, keys) =
-            read.map_err(|error| error.context(format!("deletes of data file {}", lake.uri)))?;
+        let (positions, keys) = read
+            .map_err(|error| error.context(format!("deletes of {OF_DATA_FILES} {}", lake.uri)))?;
         Ok(Deleted {
             positions,
             keys,
@@ -251,7 +252,8 @@ impl Partition {
         let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
         let read = read_ahead(&lake.at_sites(&id, context), ranges).await;
         read.map(Some).map_err(|error| {
-            DataFusionError::from(error).context(format!("bloom filters of data file {}", lake.uri))
+            DataFusionError::from(error)
+                .context(format!("bloom filters of {OF_DATA_FILES} {}", lake.uri))
         })
     }
 

@@ -38,6 +38,7 @@ use super::source::{LakeParquetSource, ScanPlan};
 use super::statistics::StatisticsMaker;
 use super::summary::ScanSummary;
 use super::survivors::{Survivors, Wanted};
+use crate::error::OF_DATA_FILES;
 use crate::types::arrow_schema;
 
 /// DataFusion wants a store for every scan. Nothing is ever read from this one.
@@ -46,7 +47,7 @@ const STORE: &str = "lake://files";
 /// One pinned snapshot of a table.
 ///
 /// The schema is the table's current one: a column added since the snapshot was written is there, and reads as null.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LakeTable {
     table: Arc<TableSnapshot>,
     files: Files,
@@ -54,10 +55,12 @@ pub struct LakeTable {
     schema: SchemaRef,
     /// Of a table all of whose manifests were read.
     deletes: TableDeletes,
+    /// What manifests are chosen by, if not by a scan's filters.
+    manifests_of: Option<Arc<[Expr]>>,
 }
 
 /// Where the list of files comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Files {
     /// All manifests were read.
     Loaded(Arc<SnapshotFiles>),
@@ -85,6 +88,7 @@ impl LakeTable {
             context,
             schema,
             deletes: TableDeletes::default(),
+            manifests_of: None,
         })
     }
 
@@ -106,6 +110,7 @@ impl LakeTable {
             context,
             schema,
             deletes: TableDeletes::default(),
+            manifests_of: None,
         })
     }
 
@@ -127,6 +132,26 @@ impl LakeTable {
         }
     }
 
+    /// The table with its manifests chosen by these filters, whatever else a scan asks for.
+    pub(super) fn with_manifests_of(&self, filters: &[Expr]) -> Self {
+        Self {
+            manifests_of: Some(filters.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether filters take or leave whole partitions, where that is known before files are listed.
+    pub(super) fn has_whole_partitions(&self, filters: &[Expr]) -> bool {
+        match &self.files {
+            Files::Loaded(_) => false,
+            Files::Listed { listing, .. } => Pruner::takes_whole_partitions(
+                (&self.table.metadata, self.table.schema()),
+                filters,
+                listing,
+            ),
+        }
+    }
+
     /// How many columns the table has of its own.
     fn own_columns(&self) -> usize {
         self.table.schema().as_struct().fields().len()
@@ -141,6 +166,7 @@ impl LakeTable {
         if listing.deletes.is_empty() {
             return Ok(TableDeletes::default());
         }
+        let filters = self.manifests_of.as_deref().unwrap_or(filters);
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
         let kept = listing.deletes.iter().cloned();
         let kept = ManifestListing {
@@ -191,7 +217,10 @@ impl LakeTable {
         let named = metadata.any(|field| field.name() == FILE);
         let named = named.then(|| files_named(filters)).flatten();
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
-        let pruner = pruner.of_files(named);
+        let manifests = self.manifests_of.as_deref();
+        let pruner = pruner
+            .of_files(named)
+            .of_manifests(manifests, self.table.schema());
         match &self.files {
             Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
             Files::Listed { namespace, listing } => {
@@ -324,7 +353,9 @@ impl TableProvider for LakeTable {
         let placed = survivors.place(&placer, enough, &totals, &deletes)?;
         let files: Vec<&DataFile> = survivors.files().collect();
         let mut keys = KeyColumns::new(&self.table, self.schema.fields().len());
-        let (deletes, reads) = deletes.of(&files, &placer, &mut keys)?;
+        let reads = deletes.of(&files, &placer, &mut keys);
+        let (deletes, reads) =
+            reads.map_err(|error| error.context(format!("deletes of {OF_DATA_FILES}s")))?;
         let (hidden, defaults) = keys.into_hidden();
 
         let mut statistics = of_scan_with_deletes(known.of_scan(survivors.totals()), &deletes);

@@ -18,6 +18,7 @@ use parquet::arrow::RowNumber;
 use super::columns::FileColumns;
 use super::metadata_columns::{FILE, LAST_UPDATED_SEQUENCE_NUMBER, POS, ROW_ID};
 use super::source::LakeFile;
+use crate::error::OF_DATA_FILES;
 use crate::types::FIELD_ID_KEY;
 
 /// The field ids under which files store what they keep of a row's lineage.
@@ -176,10 +177,9 @@ impl PhysicalExprAdapterFactory for OneFile {
     fn create(&self, _table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let counted = usize::from(self.0.row_number.is_some());
         if file.fields().len() != self.0.columns.file_schema().fields().len() + counted {
-            return Err(exec_datafusion_err!(
-                "data file {} changed while it was read",
-                self.0.file.uri
-            ));
+            let uri = &self.0.file.uri;
+            let error = exec_datafusion_err!("data file {uri} changed while it was read");
+            return Err(error.context(format!("{OF_DATA_FILES} {uri}")));
         }
         Ok(Arc::<FileRows>::clone(&self.0))
     }

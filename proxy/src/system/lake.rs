@@ -27,6 +27,8 @@ pub(super) const TABLES_MAX: usize = 1_000;
 /// Why a table was not looked at.
 pub(super) const TOO_MANY: &str =
     "not looked at: the query asks for more than 1000 tables; name fewer in WHERE";
+/// What the others hear of a failure.
+const UNTOLD: &str = "it failed; how, is for who may read everything";
 /// How old the pointers may be.
 const POINTER_AGE_MAX: Duration = Duration::from_secs(60);
 
@@ -48,7 +50,7 @@ pub(super) fn sites_schema() -> SchemaRef {
     ]))
 }
 
-pub(super) fn sites(sites: &Sites) -> Result<RecordBatch, ArrowError> {
+pub(super) fn sites(sites: &Sites, access: &Access) -> Result<RecordBatch, ArrowError> {
     let health = sites.health();
     let totals = sites.totals();
     let total = |id: &SiteId, value: fn(&SiteReads) -> u64| {
@@ -75,7 +77,7 @@ pub(super) fn sites(sites: &Sites) -> Result<RecordBatch, ArrowError> {
             }
             HealthState::Up | HealthState::Suspect => None,
         })),
-        maybe_texts(health.iter().map(|site| site.last_error.as_ref())),
+        maybe_texts(health.iter().map(|site| told(&site.last_error, access))),
         decimals(
             health
                 .iter()
@@ -103,6 +105,14 @@ pub(super) fn sites(sites: &Sites) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(sites_schema(), columns)
 }
 
+/// What went wrong last, for who may read everything: a failure's own words may name anybody's tables and files.
+fn told<'a>(error: &'a Option<String>, access: &Access) -> Option<&'a str> {
+    match access.reads_everything() {
+        true => error.as_deref(),
+        false => error.as_ref().map(|_| UNTOLD),
+    }
+}
+
 /// The shape of `catalogs`.
 pub(super) fn catalogs_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -120,7 +130,11 @@ pub(super) fn catalogs(namespace: &Namespace, access: &Access) -> Result<RecordB
         texts(members.iter().map(|member| member.name.as_str())),
         texts(members.iter().map(|member| member.kind)),
         texts(members.iter().map(|member| member.status.as_str())),
-        maybe_texts(members.iter().map(|member| member.last_error.as_ref())),
+        maybe_texts(
+            members
+                .iter()
+                .map(|member| told(&member.last_error, access)),
+        ),
     ];
     RecordBatch::try_new(catalogs_schema(), columns)
 }
@@ -186,10 +200,7 @@ pub(super) async fn tables(
     let beyond = names.split_off(names.len().min(TABLES_MAX));
     let looks: Vec<_> = names
         .into_iter()
-        .map(|name| {
-            let whole = access.reads_whole(&name);
-            row(namespace, name, whole)
-        })
+        .map(|name| row(namespace, name, access))
         .collect();
     let mut rows: Vec<Row> = stream::iter(looks).buffered(TABLES_AT_ONCE).collect().await;
     rows.extend(beyond.into_iter().map(Row::of));
@@ -256,7 +267,8 @@ impl Row {
     }
 }
 
-async fn row(namespace: &Arc<Namespace>, name: TableName, whole: bool) -> Row {
+async fn row(namespace: &Arc<Namespace>, name: TableName, access: &Access) -> Row {
+    let whole = access.reads_whole(&name);
     let mut row = Row {
         looked_at: true,
         limited: !whole,
@@ -269,7 +281,13 @@ async fn row(namespace: &Arc<Namespace>, name: TableName, whole: bool) -> Row {
     let name = row.name.clone();
     match tokio::time::timeout(TABLE_TIMEOUT, look_at(namespace, &name, &mut row)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => row.reason = Some(error.to_string()),
+        Ok(Err(error)) => {
+            let error = match access.reads_everything() {
+                true => error,
+                false => error.without_members_words(),
+            };
+            row.reason = Some(error.to_string());
+        }
         Err(_) => {
             row.reason = Some(format!(
                 "it could not be read within {} s",
@@ -322,4 +340,92 @@ fn coverage(sites: &Sites, table: &TableSnapshot, files: &SnapshotFiles) -> Vec<
         })
         .filter(|part| part.files > 0)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use landfast_catalog::{CatalogName, MemberKind, MemberSpec, NamespaceSpec, SqlSpec};
+    use landfast_planner::{AccessPolicy, Asker, Groups, Role};
+    use landfast_sites::{
+        FileSpec, Holdings, MappingSpec, SiteSpec, SitesSpec, StoreSpec, Timeouts,
+    };
+
+    use super::*;
+    use crate::config::parse_policy;
+
+    fn here(root: &std::path::Path) -> Arc<Sites> {
+        let id = SiteId::new("here").unwrap();
+        let site = SiteSpec {
+            id: id.clone(),
+            store: StoreSpec::File(FileSpec {
+                root: root.to_path_buf(),
+            }),
+            mappings: vec![MappingSpec {
+                prefix: "gs://lake/".into(),
+                at: None,
+                origin: true,
+            }],
+            holdings: Holdings::AssumeAll,
+            simulated: None,
+            timeouts: Timeouts::default(),
+        };
+        Sites::new(SitesSpec {
+            sites: vec![site],
+            links: vec![],
+            reader: id,
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_failure_said_is_for_who_may_read_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let member = MemberSpec {
+            name: CatalogName::new("lake").unwrap(),
+            kind: MemberKind::Sql(SqlSpec {
+                url: format!("sqlite://{}/no/catalog.db", dir.path().display()).into(),
+                catalog_name: "lake".into(),
+                create_tables: false,
+            }),
+            timeout: Duration::from_secs(30),
+        };
+        let spec = NamespaceSpec::new(vec![member]);
+        let namespace = Namespace::new(spec, here(dir.path())).unwrap();
+        namespace.listing().await;
+        let asker = Asker {
+            principal: "bob".into(),
+            groups: Groups::default(),
+            role: Role::Reader,
+            session: None,
+        };
+        let one = "[[grant]]\nto = [\"user:bob\"]\non = [\"lake.shop.orders\"]\n";
+        let one = parse_policy(one, None).unwrap().access(&asker);
+        let all = AccessPolicy::of_roles().access(&asker);
+        let text = |batch: &RecordBatch, column: &str| {
+            let column = batch.column_by_name(column).unwrap();
+            column.as_string::<i32>().value(0).to_owned()
+        };
+        let said = text(&catalogs(&namespace, &all).unwrap(), "last_error");
+        let heard = text(&catalogs(&namespace, &one).unwrap(), "last_error");
+        assert!(!said.is_empty() && said != heard, "{said}");
+        assert_eq!(heard, UNTOLD);
+        let orders = || {
+            let (catalog, schema) = ("lake".parse().unwrap(), "shop".parse().unwrap());
+            vec![TableName::new(catalog, schema, "orders").unwrap()]
+        };
+        let reason = async |access: &Access| {
+            let batch = tables(&namespace, orders(), access).await.unwrap();
+            text(&batch, "reason")
+        };
+        assert!(reason(&all).await.contains(&said));
+        assert!(!reason(&one).await.contains(&said));
+        // Of sites the same is said.
+        let failed = Some("gs://lake/secret: refused".to_owned());
+        assert_eq!(told(&failed, &all), failed.as_deref());
+        assert_eq!(
+            (told(&failed, &one), told(&None, &one)),
+            (Some(UNTOLD), None)
+        );
+    }
 }

@@ -99,7 +99,7 @@ impl SystemTables for SystemCatalog {
             "last_query" => queries::last_query(&self.queries, asker),
             "queries" => queries::queries(&self.queries, access),
             "query_reads" => queries::reads(&self.queries, access),
-            "sites" => lake::sites(&self.sites),
+            "sites" => lake::sites(&self.sites, access),
             "table_details" => {
                 let names = self.wanted(wanted, |name| access.reads_whole(name)).await?;
                 details::details(&self.namespace, names).await

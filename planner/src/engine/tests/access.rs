@@ -9,7 +9,7 @@ use crate::engine::{PlanRequest, PlannedQuery};
 use crate::{ErrorKind, PlannerError, Result, Role, Statement};
 
 /// A grant of reading to `ada`.
-fn reads(on: &str, columns: &[&str], rows: Option<&str>) -> Grant {
+pub(super) fn reads(on: &str, columns: &[&str], rows: Option<&str>) -> Grant {
     Grant {
         to: vec![Grantee::User("ada".to_string())],
         on: vec![NamePattern::parse(on).unwrap()],
@@ -22,13 +22,13 @@ fn reads(on: &str, columns: &[&str], rows: Option<&str>) -> Grant {
 
 impl Lake {
     /// Readers have these grants alone, and operators may do everything.
-    fn grant(&self, grants: impl IntoIterator<Item = Grant>) {
+    pub(super) fn grant(&self, grants: impl IntoIterator<Item = Grant>) {
         let grants = grants.into_iter().collect();
         self.engine
             .set_policy(AccessPolicy::new(grants, &[Role::Operator]));
     }
 
-    async fn plan_as(&self, text: &str, role: Role) -> Result<PlannedQuery> {
+    pub(super) async fn plan_as(&self, text: &str, role: Role) -> Result<PlannedQuery> {
         let Statement::Query(statement) = self.engine.parse(text)? else {
             panic!("{text} is no query")
         };
@@ -46,7 +46,7 @@ impl Lake {
     }
 
     /// Sorted rows, or what went wrong.
-    async fn rows_as(&self, text: &str, role: Role) -> Result<Vec<String>> {
+    pub(super) async fn rows_as(&self, text: &str, role: Role) -> Result<Vec<String>> {
         let planned = self.plan_as(text, role).await?;
         let batches: Vec<_> = planned
             .execute()?

@@ -15,6 +15,7 @@ use landfast_catalog::{
 use landfast_sites::{
     FileSpec, Holdings, MappingSpec, SiteId, SiteSpec, Sites, SitesSpec, StoreSpec, Timeouts,
 };
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::engine::{
@@ -27,15 +28,25 @@ pub(super) struct Lake {
     dir: TempDir,
     pub(super) engine: Arc<Engine>,
     pub(super) settings: SessionSettings,
+    when_asked: WhenAsked,
 }
+
+/// What happens the next time that somebody asks which system tables there are.
+type WhenAsked = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// `landfast.system.numbers`, `.whoami`, and `.about`, which has a line for each of three tables and counts those that were
 /// wanted.
-struct Numbers;
+struct Numbers {
+    when_asked: WhenAsked,
+}
 
 #[async_trait]
 impl SystemTables for Numbers {
     fn tables(&self) -> Vec<(&'static str, SchemaRef)> {
+        let happens = self.when_asked.lock().take();
+        if let Some(happens) = happens {
+            happens();
+        }
         let field = |name: &str, of| Field::new(name, of, true);
         vec![
             (
@@ -197,14 +208,23 @@ impl Lake {
         spec.target_partitions = 2;
         change(&mut spec);
         let engine = Engine::new(spec).unwrap();
-        engine.set_system_tables(Arc::new(Numbers));
+        let when_asked = WhenAsked::default();
+        engine.set_system_tables(Arc::new(Numbers {
+            when_asked: Arc::clone(&when_asked),
+        }));
         let mut settings = SessionSettings::default();
         settings.set("landfast.schema", "tpch").unwrap();
         Self {
             dir,
             engine,
             settings,
+            when_asked,
         }
+    }
+
+    /// Something happens in the middle of the next listing.
+    pub(super) fn within_a_listing(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.when_asked.lock() = Some(Box::new(happens));
     }
 
     /// Where the buckets are.

@@ -100,7 +100,7 @@ impl DeleteReader<'_> {
     async fn key_set(&self, deletes: &KeyDeletes) -> Result<DeletedKeys> {
         let bytes: u64 = deletes.files.iter().map(|file| file.size_bytes).sum();
         let asked = &deletes.set.asked;
-        let reservation = self.reservation("the keys of equality deletes");
+        let reservation = self.reservation();
         let load = async {
             let mut set = key_set(asked)?;
             if let [one] = &*deletes.files {
@@ -149,7 +149,7 @@ impl DeleteReader<'_> {
             size_bytes: file.size_bytes,
             asked: Arc::clone(asked),
         };
-        let reservation = self.reservation(file.uri.as_str());
+        let reservation = self.reservation();
         let load = async {
             let set = key_set(asked)?;
             self.read_keys(set, file, asked, &reservation).await
@@ -260,7 +260,7 @@ impl DeleteReader<'_> {
             uri: file.uri.clone(),
             size_bytes: file.size_bytes,
         };
-        let reservation = self.reservation(file.uri.as_str());
+        let reservation = self.reservation();
         let load = async {
             let watched = Arc::clone(&reservation);
             let size = bytes_of(file.size_bytes);
@@ -300,7 +300,7 @@ impl DeleteReader<'_> {
                 "it has {length} bytes by the manifest, and the file {size}"
             )));
         }
-        let reservation = self.reservation(file.uri.as_str());
+        let reservation = self.reservation();
         let load = async {
             // A bitmap takes about as much decoded as it does encoded.
             reservation.try_resize(bytes_of(blob.length).saturating_mul(2))?;
@@ -339,9 +339,9 @@ impl DeleteReader<'_> {
         cache.get(key, Arc::clone(reservation), hit, load).await
     }
 
-    fn reservation(&self, of: &str) -> Arc<MemoryReservation> {
-        let consumer = MemoryConsumer::new(format!("deletes: {of}"));
-        Arc::new(consumer.register(self.memory))
+    /// It names no file: its name stands in the error of whatever query finds the memory used up.
+    fn reservation(&self) -> Arc<MemoryReservation> {
+        Arc::new(MemoryConsumer::new("deletes").register(self.memory))
     }
 
     async fn read(&self, file: &DeleteSource, offset: u64, length: u64) -> Result<Bytes> {

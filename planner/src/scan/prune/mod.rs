@@ -23,7 +23,7 @@ use datafusion::logical_expr::Expr;
 use iceberg::spec::{
     Datum, Literal, PartitionSpec, PrimitiveType, Schema, Struct, TableMetadata, Transform, Type,
 };
-use landfast_catalog::{ManifestFiles, ManifestSummary};
+use landfast_catalog::{ManifestFiles, ManifestListing, ManifestSummary};
 
 use columnar::Columns;
 use compile::Test;
@@ -36,6 +36,8 @@ use question::{Known, Question};
 #[derive(Debug)]
 pub(super) struct Pruner {
     tests: Vec<Test>,
+    /// What manifests are asked, if not the same as files.
+    of_manifests: Option<Vec<Test>>,
     specs: BTreeMap<i32, Vec<SpecField>>,
     /// The types of the top-level columns.
     types: BTreeMap<i32, PrimitiveType>,
@@ -57,10 +59,6 @@ struct SpecField {
 impl Pruner {
     /// Compiles `filters`, whose columns are those of `schema`.
     pub(super) fn new(metadata: &TableMetadata, schema: &Schema, filters: &[Expr]) -> Self {
-        let tests: Vec<Test> = filters
-            .iter()
-            .map(|filter| compile::compile(filter, schema))
-            .collect();
         let specs = metadata
             .partition_specs_iter()
             .map(|spec| (spec.spec_id(), spec_fields(spec, schema)))
@@ -71,7 +69,8 @@ impl Pruner {
             Some((field.id, of.clone()))
         });
         Self {
-            tests,
+            tests: tests(filters, schema),
+            of_manifests: None,
             specs,
             types: types.collect(),
             files: None,
@@ -81,6 +80,14 @@ impl Pruner {
     /// The same, of these files alone where they are named.
     pub(super) fn of_files(self, files: Option<BTreeSet<String>>) -> Self {
         Self { files, ..self }
+    }
+
+    /// The same, with manifests chosen by these filters alone where there are some.
+    pub(super) fn of_manifests(self, filters: Option<&[Expr]>, schema: &Schema) -> Self {
+        Self {
+            of_manifests: filters.map(|filters| tests(filters, schema)),
+            ..self
+        }
     }
 
     /// Whether a manifest may have files with rows that pass.
@@ -129,7 +136,8 @@ impl Pruner {
                     })
                 })
         };
-        self.tests.iter().all(|test| test.may_hold(&may))
+        let tests = self.of_manifests.as_ref().unwrap_or(&self.tests);
+        tests.iter().all(|test| test.may_hold(&may))
     }
 
     /// The files of a manifest that may have rows that pass.
@@ -179,6 +187,19 @@ impl Pruner {
         };
         !specs.is_empty() && test.is_decided_by(&identity)
     }
+
+    /// Whether filters take or leave whole partitions of a snapshot: of its data files, and of its delete files.
+    pub(super) fn takes_whole_partitions(
+        (metadata, schema): (&TableMetadata, &Schema),
+        filters: &[Expr],
+        listing: &ManifestListing,
+    ) -> bool {
+        let manifests = listing.manifests.iter().chain(&listing.deletes);
+        let specs: BTreeSet<i32> = manifests.map(|manifest| manifest.spec_id).collect();
+        let specs: Vec<i32> = specs.into_iter().collect();
+        let mut filters = filters.iter();
+        filters.all(|filter| Self::decides(metadata, schema, filter, &specs))
+    }
 }
 
 impl SpecField {
@@ -186,6 +207,13 @@ impl SpecField {
     fn project(&self, question: &Question) -> Option<Question> {
         project(question, self.transform, self.source.as_ref()?)
     }
+}
+
+fn tests(filters: &[Expr], schema: &Schema) -> Vec<Test> {
+    let tests = filters.iter();
+    tests
+        .map(|filter| compile::compile(filter, schema))
+        .collect()
 }
 
 /// The files of a manifest that have one of these paths.

@@ -2,7 +2,7 @@
 
 use datafusion::logical_expr::{Expr, col, lit};
 use iceberg::spec::{Datum, FieldSummary, TableMetadata};
-use landfast_catalog::ManifestSummary;
+use landfast_catalog::{ManifestListing, ManifestSummary};
 use landfast_sites::{CanonicalUri, FileId};
 
 use super::Pruner;
@@ -133,4 +133,55 @@ fn only_partitions_of_every_spec_decide_a_filter() {
         &[0]
     ));
     assert!(!decides((col("n") % lit(2_i64)).eq(lit(0_i64)), &[0]));
+}
+
+#[test]
+fn manifests_can_be_chosen_by_other_filters_than_files() {
+    let manifest = manifest(vec![
+        summary(Some((Datum::long(10), Datum::long(20))), false, Some(false)),
+        summary(None, true, Some(false)),
+        summary(None, true, Some(false)),
+    ]);
+    let table = table();
+    let schema = table.current_schema();
+    let (in_it, not_in_it) = (col("n").eq(lit(15_i64)), col("n").eq(lit(30_i64)));
+    for (manifests, files, kept) in [
+        (Some(&in_it), &not_in_it, true),
+        (Some(&not_in_it), &in_it, false),
+        (None, &in_it, true),
+        (None, &not_in_it, false),
+    ] {
+        let pruner = Pruner::new(&table, schema, std::slice::from_ref(files));
+        let pruner = pruner.of_manifests(manifests.map(std::slice::from_ref), schema);
+        assert_eq!(
+            pruner.keeps_manifest(&manifest),
+            kept,
+            "{manifests:?}, {files}"
+        );
+    }
+}
+
+#[test]
+fn a_delete_file_of_no_partition_is_of_more_than_a_partition() {
+    let table = table();
+    let of_spec = |spec_id: i32| {
+        let id = FileId::new(CanonicalUri::new("gs://lake/m.avro"), None);
+        ManifestSummary::new(id, spec_id)
+    };
+    let listing = |manifests: &[i32], deletes: &[i32]| ManifestListing {
+        manifests: manifests.iter().copied().map(of_spec).collect(),
+        deletes: deletes.iter().copied().map(of_spec).collect(),
+        ..ManifestListing::default()
+    };
+    let takes = |filter: Expr, listing: &ManifestListing| {
+        let table = (&table, &**table.current_schema());
+        Pruner::takes_whole_partitions(table, &[filter], listing)
+    };
+    let by_n = || col("n").gt(lit(15_i64));
+    assert!(takes(by_n(), &listing(&[0], &[])));
+    assert!(takes(by_n(), &listing(&[0, 0], &[0])));
+    // The second spec has no fields.
+    assert!(!takes(by_n(), &listing(&[0], &[0, 1])));
+    assert!(!takes(by_n(), &listing(&[0, 1], &[])));
+    assert!(!takes(col("s").eq(lit("ba")), &listing(&[0], &[])));
 }
