@@ -10,6 +10,7 @@ mod metadata_tables;
 mod named;
 mod prepared;
 mod queries;
+mod substrait;
 mod tpch;
 mod versions;
 mod views;
