@@ -11,6 +11,7 @@ mod sessions;
 mod shares;
 mod statements;
 mod streams;
+mod substrait;
 
 use std::sync::Arc;
 
