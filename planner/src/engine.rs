@@ -19,6 +19,7 @@ mod names;
 mod names_wanted;
 mod parameters;
 mod planned;
+mod plans;
 mod policy;
 mod receipt;
 mod session;
@@ -38,6 +39,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryPool;
 use landfast_catalog::{CatalogName, Namespace, Pin, SchemaName};
@@ -59,6 +61,7 @@ use crate::settings::SessionSettings;
 use crate::sql::statement::{CommandKind, QueryKind, Show};
 use crate::sql::{Command, QueryStatement, Statement};
 use crate::{Asker, PlannerError, Result};
+use logical::Wanted;
 use names::Names;
 use policy::PolicySwitch;
 use temporary::{Temporary, TemporaryLimits};
@@ -287,6 +290,15 @@ impl Engine {
         crate::sql::parse::parse(sql, self.statement_bytes_max)
     }
 
+    /// Reads a Substrait plan, which is a query, and allows every part of it. Looks no name up.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what is no plan, `Unsupported` naming what is refused, `ResourceExhausted` for a plan that is
+    /// too large.
+    pub fn parse_substrait(&self, plan: Bytes) -> Result<Statement> {
+        crate::substrait::parse(plan, self.statement_bytes_max)
+    }
+
     /// What a statement takes and gives. Runs nothing.
     ///
     /// # Errors
@@ -326,10 +338,11 @@ impl Engine {
         access: &Access,
         temporary: &Temporary,
     ) -> Result<Described> {
-        let ast = match &query.kind {
+        let wanted = match &query.kind {
             QueryKind::Rows(ast)
             | QueryKind::Explain { query: ast, .. }
-            | QueryKind::Show(Show::ColumnsOf(ast)) => ast,
+            | QueryKind::Show(Show::ColumnsOf(ast)) => Wanted::Sql(ast),
+            QueryKind::Substrait(plan) => Wanted::Substrait(plan),
             QueryKind::Show(show) => {
                 return Ok(Described {
                     schema: show::schema(show),
@@ -340,13 +353,13 @@ impl Engine {
             }
         };
         let (logical, reads_temporary) = self
-            .describe_query(ast, query.parameters, settings, access, temporary)
+            .describe_query(wanted, query.parameters, settings, access, temporary)
             .await?;
         Ok(Described {
             schema: match &query.kind {
                 QueryKind::Explain { .. } => explain::schema(),
                 QueryKind::Show(show) => show::schema(show),
-                QueryKind::Rows(_) => logical.schema,
+                QueryKind::Rows(_) | QueryKind::Substrait(_) => logical.schema,
             },
             parameters: parameters::schema(&logical.parameters),
             is_update: false,
@@ -367,7 +380,8 @@ impl Engine {
 
     async fn plan_here(&self, request: PlanRequest<'_>) -> Result<PlannedQuery> {
         match &request.statement.kind {
-            QueryKind::Rows(ast) => self.plan_rows(ast, &request).await,
+            QueryKind::Rows(ast) => self.plan_rows(Wanted::Sql(ast), &request).await,
+            QueryKind::Substrait(plan) => self.plan_rows(Wanted::Substrait(plan), &request).await,
             QueryKind::Explain {
                 analyze,
                 verbose,

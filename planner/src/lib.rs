@@ -22,6 +22,7 @@ pub mod placement;
 pub mod scan;
 pub mod settings;
 pub mod sql;
+mod substrait;
 pub mod types;
 
 pub use access::{Access, AccessPolicy};
@@ -36,6 +37,7 @@ pub use error::{ErrorKind, PlannerError, Position};
 pub use scan::{Division, DivisionLimits};
 pub use settings::{Compression, KeyError, SessionSettings, SettingValue, WireTypes};
 pub use sql::{Command, QueryStatement, Statement, hide_names, hide_quoted, redact};
+pub use substrait::{SUBSTRAIT_MAX_VERSION, SUBSTRAIT_MIN_VERSION, substrait_text};
 
 /// What planning and running statements gives.
 pub type Result<T, E = PlannerError> = std::result::Result<T, E>;

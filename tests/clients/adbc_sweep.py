@@ -7,6 +7,7 @@ tokens of an issuer; CLIENT_CERTIFICATE and CLIENT_KEY name PEM files.
 import datetime
 import decimal
 import os
+import pathlib
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ COOKIES = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
 FOREVER = "select max(value % 7) from generate_series(1, 1000000000000)"
 ENDLESS = "select value from generate_series(1, 1000000000000)"
 NATION = "select n_name from lake.tpch.nation"
+PLANS = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "substrait"
 
 
 def say(name, value):
@@ -98,6 +100,47 @@ tried("headers")(lambda: asked("select count(*) from tpch.nation", connection_op
 tried("small messages")(
     lambda: len(asked("select * from lake.tpch.orders limit 60000", {**LOGIN, "adbc.flight.sql.client_option.with_max_msg_size": str(4 << 20)}))
 )
+
+
+
+# Plans that other engines made (see ../fixtures/write/substrait_plans.py); they name tables without a schema.
+def planned(name, do=lambda statement: statement.execute_query()):
+    plan = (PLANS / f"{name}.plan").read_bytes()
+    with connect(connection_options={"adbc.flight.sql.rpc.call_header.schema": "tpch"}) as other:
+        statement = adbc_driver_manager.AdbcStatement(other.adbc_connection)
+        try:
+            statement.set_substrait_plan(plan)
+            found = do(statement)
+            if not isinstance(found, tuple):
+                return found
+            rows = pyarrow.RecordBatchReader._import_from_c(found[0].address).read_all()
+            return [tuple(row.values()) for row in rows.to_pylist()]
+        finally:
+            statement.close()
+
+
+def prepared_first(statement):
+    statement.prepare()
+    return statement.execute_query()
+
+
+tried("substrait of ibis")(lambda: planned("ibis_nations"))
+tried("same in SQL")(
+    lambda: asked(
+        "select r_name, count(n_name), max(n_nationkey) from lake.tpch.nation join lake.tpch.region on n_regionkey = r_regionkey "
+        "where n_name like '%A%' group by r_name order by r_name"
+    )
+)
+tried("substrait prepared")(lambda: planned("ibis_large_orders", prepared_first) == planned("ibis_large_orders"))
+tried("substrait ordered")(
+    lambda: planned("ibis_large_orders")
+    == asked(
+        "select o_orderkey, o_totalprice from lake.tpch.orders where o_orderdate >= date '1995-01-01' and "
+        "o_orderpriority in ('1-URGENT', '2-HIGH') order by o_totalprice desc, o_orderkey limit 5"
+    )
+)
+tried("substrait update")(lambda: planned("ibis_nations", lambda statement: statement.execute_update()))
+tried("substrait of duckdb")(lambda: planned("duckdb_columns_left_out"))
 
 with connect({**LOGIN, **COOKIES}) as connection:
     # What it says of itself

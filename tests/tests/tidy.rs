@@ -382,7 +382,7 @@ fn no_file_is_too_long(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, text) in tree
         .iter()
-        .filter(|(path, _)| is_source(path) && !is_test(path))
+        .filter(|(path, text)| is_source(path) && !is_test(path) && !is_generated(text))
     {
         let lines = text
             .lines()
@@ -593,6 +593,13 @@ fn is_source(path: &str) -> bool {
     [".rs", ".py", ".java", ".js", ".go", ".sh"]
         .iter()
         .any(|end| path.ends_with(end))
+}
+
+/// What a program wrote says so in its first line.
+fn is_generated(text: &str) -> bool {
+    text.lines()
+        .next()
+        .is_some_and(|line| line.starts_with("//") && line.contains("@generated"))
 }
 
 fn is_test(path: &str) -> bool {

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use futures::TryStreamExt;
 use landfast_sites::{ReadLog, Sites};
 
+use super::logical::Wanted;
 use super::planned::{Rows, told};
 use super::receipt::{Receipt, TableReceipt};
 use super::{Engine, PlanRequest, PlannedQuery};
@@ -83,7 +84,7 @@ impl Engine {
         verbose: bool,
         request: &PlanRequest<'_>,
     ) -> Result<PlannedQuery> {
-        let physical = self.physical(query, request, true).await?;
+        let physical = self.physical(Wanted::Sql(query), request, true).await?;
         let unnamed = physical.unnamed.clone();
         let rows = if analyze {
             self.check_egress(&physical, request.settings)?;

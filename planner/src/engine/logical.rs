@@ -29,6 +29,7 @@ use crate::access::Access;
 use crate::settings::{SessionSettings, WireTypes};
 use crate::sql::bind::{self, KnownTable, KnownTables, UnknownNames};
 use crate::sql::same_names;
+use crate::substrait::{PlanTable, SubstraitPlan, consume};
 use crate::{PlannerError, Result};
 
 /// A query that is understood.
@@ -41,11 +42,24 @@ pub(super) struct Logical {
     pub(super) schema: SchemaRef,
 }
 
+/// A query as it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    Sql(&'a Query),
+    Substrait(&'a Arc<SubstraitPlan>),
+}
+
+/// A query whose names mean what they say.
+#[derive(Debug)]
+pub(super) enum Meant {
+    Sql { query: Query, unknown: UnknownNames },
+    Substrait(Arc<SubstraitPlan>),
+}
+
 /// A query whose names mean what they say, and the tables behind them.
 #[derive(Debug)]
 pub(super) struct Bound {
-    query: Query,
-    unknown: UnknownNames,
+    meant: Meant,
     /// The name under which the bound query asks for each table, as the engine has it.
     references: Vec<TableReference>,
     tables: Vec<Named>,
@@ -71,12 +85,27 @@ impl Bound {
         );
         let (unknown, _) = bind::bind(&mut query, &known)?;
         Ok(Self {
-            query,
-            unknown,
+            meant: Meant::Sql { query, unknown },
             references: vec![reference(&table, &table.called)],
             tables: vec![table],
             extended: BTreeSet::new(),
         })
+    }
+
+    /// A plan, and its tables under the names that it has for them, in the order of those names; and the positions of
+    /// those whose metadata columns it names.
+    pub(super) fn of_plan(
+        plan: Arc<SubstraitPlan>,
+        tables: Vec<Named>,
+        extended: BTreeSet<usize>,
+    ) -> Self {
+        let references = tables.iter().map(|named| reference(named, &named.called));
+        Self {
+            meant: Meant::Substrait(plan),
+            references: references.collect(),
+            tables,
+            extended,
+        }
     }
 
     /// Tables of the right columns without rows, one for each of them.
@@ -172,18 +201,29 @@ impl Engine {
         }
         same_names::tell_apart(&mut query);
         Ok(Bound {
-            query,
-            unknown,
+            meant: Meant::Sql { query, unknown },
             references,
             tables,
             extended,
         })
     }
 
+    /// Resolves every name of a query, however it was asked.
+    pub(super) async fn bind_wanted(
+        &self,
+        wanted: Wanted<'_>,
+        how: Resolving<'_>,
+    ) -> Result<Bound> {
+        match wanted {
+            Wanted::Sql(query) => self.bind(query, how).await,
+            Wanted::Substrait(plan) => self.bind_plan(plan, how).await,
+        }
+    }
+
     /// What a query gives, with tables that have columns and no rows, and whether it reads temporary tables.
     pub(super) async fn describe_query(
         &self,
-        query: &Query,
+        query: Wanted<'_>,
         parameters: usize,
         settings: &SessionSettings,
         access: &Access,
@@ -191,7 +231,7 @@ impl Engine {
     ) -> Result<(Logical, bool)> {
         let log = landfast_sites::ReadLog::new();
         let bound = self
-            .bind(
+            .bind_wanted(
                 query,
                 Resolving {
                     settings,
@@ -228,6 +268,14 @@ impl Engine {
     ) -> Result<Logical> {
         let sources = bound.references.iter().cloned();
         let sources = sources.zip(providers.into_iter().map(provider_as_source));
+        let (query, unknown) = match &bound.meant {
+            Meant::Sql { query, unknown } => (query, unknown),
+            Meant::Substrait(plan) => {
+                let sources = sources.map(|(called, source)| PlanTable { called, source });
+                let plan = consume(plan, sources.collect(), &state)?;
+                return finished(state, plan, Vec::new(), types).map_err(PlannerError::from);
+            }
+        };
         let sources: HashMap<TableReference, Arc<dyn TableSource>> = sources.collect();
         let context = Context {
             state: &state,
@@ -237,28 +285,38 @@ impl Engine {
             let planner = SqlToRel::new(&context);
             let mut planning = PlannerContext::new().with_prepare_param_data_types(types);
             planner.sql_statement_to_plan_with_context(
-                Ast::Query(Box::new(bound.query.clone())),
+                Ast::Query(Box::new(query.clone())),
                 &mut planning,
             )
         };
         let placed = |error: datafusion::common::DataFusionError| {
             let error = PlannerError::from(error);
-            let place = bound.unknown.place(&error.to_string());
+            let place = unknown.place(&error.to_string());
             error.at(place)
         };
         let (plan, parameters) = parameters::typed(parameters, plan).map_err(placed)?;
-        let analyzed = state
-            .analyzer()
-            .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
-            .map_err(placed)?;
-        let schema = statement_schema(analyzed.schema().inner(), types);
-        Ok(Logical {
-            state,
-            plan,
-            parameters,
-            schema,
-        })
+        finished(state, plan, parameters, types).map_err(placed)
     }
+}
+
+/// A logical plan with what its statement gives.
+fn finished(
+    state: SessionState,
+    plan: LogicalPlan,
+    parameters: Vec<DataType>,
+    types: WireTypes,
+) -> EngineResult<Logical> {
+    let analyzed =
+        state
+            .analyzer()
+            .execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+    let schema = statement_schema(analyzed.schema().inner(), types);
+    Ok(Logical {
+        state,
+        plan,
+        parameters,
+        schema,
+    })
 }
 
 /// The name under which the bound query asks for a table: as many parts as were written, spelled as they are, and the

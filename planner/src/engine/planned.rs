@@ -11,7 +11,6 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::sql::sqlparser::ast::Query;
 use futures::future::try_join_all;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -20,6 +19,7 @@ use landfast_sites::{ReadLog, Sites};
 
 use super::conform::conform;
 use super::explain::Analysis;
+use super::logical::Wanted;
 use super::receipt::{Receipt, TableReceipt};
 use super::tables::{ResolvedSnapshots, Resolving};
 use super::temporary::TemporaryTable;
@@ -342,7 +342,7 @@ pub(super) struct Physical {
 impl Engine {
     pub(super) async fn plan_rows(
         &self,
-        query: &Query,
+        query: Wanted<'_>,
         request: &PlanRequest<'_>,
     ) -> Result<PlannedQuery> {
         let physical = self.physical(query, request, false).await?;
@@ -393,7 +393,7 @@ impl Engine {
     /// Resolves, binds, plans and optimises; `telling` keeps the logical plans' texts.
     pub(super) async fn physical(
         &self,
-        query: &Query,
+        query: Wanted<'_>,
         request: &PlanRequest<'_>,
         telling: bool,
     ) -> Result<Physical> {
@@ -409,7 +409,7 @@ impl Engine {
             within: Within::default(),
             temporary: &temporary,
         };
-        let bound = self.bind(query, how).await?;
+        let bound = self.bind_wanted(query, how).await?;
         let state = session::for_query(&self.template, request.settings, request.now_unix_ns);
         let started = state.execution_props().query_execution_start_time;
         let scan = Arc::new(ScanContext {

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
 use super::catalog_entries::TableEntry;
+use super::logical::Wanted;
 use super::{Engine, PlanRequest, sql_type_name};
 use crate::settings::SessionSettings;
 use crate::sql::bind::{NamedTable, fits};
@@ -71,7 +72,7 @@ impl Engine {
                 Show::ColumnsOf(query) => {
                     let (described, _) = self
                         .describe_query(
-                            query,
+                            Wanted::Sql(query),
                             request.statement.parameters,
                             request.settings,
                             &self.access(request.asker),

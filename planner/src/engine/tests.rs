@@ -12,6 +12,7 @@ mod metadata_tables;
 mod named;
 mod prepared;
 mod queries;
+mod substrait;
 mod temporary;
 mod tpch;
 mod versions;

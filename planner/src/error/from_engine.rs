@@ -71,7 +71,9 @@ pub(super) fn classify(error: &DataFusionError, layers: usize) -> PlannerError {
         DataFusionError::Plan(text) | DataFusionError::Configuration(text) => {
             PlannerError::invalid(first_line(text))
         }
-        DataFusionError::Execution(text) => PlannerError::invalid(first_line(text)),
+        DataFusionError::Execution(text) | DataFusionError::Substrait(text) => {
+            PlannerError::invalid(first_line(text))
+        }
         DataFusionError::ResourcesExhausted(text) => PlannerError::exhausted(format!(
             "the query needs more memory or spill space than it may have: {}",
             first_line(text)

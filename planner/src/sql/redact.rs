@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, Keyword};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::parse::parse;
+use crate::substrait::stands_for_a_plan;
 
 /// What stands for a literal.
 const HIDDEN: &str = "?";
@@ -24,6 +25,9 @@ pub fn redact(text: &str, bytes_max: usize) -> String {
     let unreadable = || format!("{UNREADABLE}{} bytes that can't be read)", text.len());
     if text.len() > bytes_max {
         return unreadable();
+    }
+    if stands_for_a_plan(text) {
+        return text.to_owned();
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else {
         return unreadable();

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query};
 
 use super::version::Version;
+use crate::substrait::SubstraitPlan;
 
 /// A parsed statement of the allow-list.
 #[derive(Debug, Clone)]
@@ -21,7 +23,7 @@ impl Statement {
         matches!(self, Self::Command(_))
     }
 
-    /// The statement's text as it was written.
+    /// The statement's text as it was written; of a Substrait plan, what stands for it in records.
     pub fn text(&self) -> &str {
         match self {
             Self::Query(query) => query.text(),
@@ -49,9 +51,17 @@ pub struct QueryStatement {
 }
 
 impl QueryStatement {
-    /// The statement's text as it was written.
+    /// The statement's text as it was written; of a Substrait plan, what stands for it in records.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The Substrait plan that it is, as it was sent; none if it is SQL.
+    pub fn substrait(&self) -> Option<&Bytes> {
+        match &self.kind {
+            QueryKind::Substrait(plan) => Some(plan.bytes()),
+            QueryKind::Rows(_) | QueryKind::Explain { .. } | QueryKind::Show(_) => None,
+        }
     }
 }
 
@@ -114,6 +124,8 @@ pub(crate) enum QueryKind {
     },
     /// SHOW and DESCRIBE.
     Show(Show),
+    /// A plan that somebody else made.
+    Substrait(Arc<SubstraitPlan>),
 }
 
 /// What SHOW and DESCRIBE list.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use landfast_planner::{Asker, PlanRequest, PlannedQuery, PlannerError, QueryStatement, Statement};
+use landfast_planner::{Asker, PlanRequest, PlannedQuery, PlannerError, QueryStatement};
 use tonic::{Response, Status};
 
 use super::caller::Caller;
@@ -88,16 +88,12 @@ impl Core {
             &caller.principal,
             &caller.origin,
             caller.session.id(),
-            &replan.statement,
+            &replan.asked.text(),
             QueryKind::Query,
             again,
         );
         let planned = async {
-            let Statement::Query(statement) = self.parse(&replan.statement)? else {
-                return Err(Fault::internal(
-                    "a ticket for rows holds a statement that gives none",
-                ));
-            };
+            let statement = self.parse_again(&replan.asked)?;
             let parameters = Parameters::from_bytes(&replan.parameters)?;
             let settings = replan.session_settings()?;
             let under = Planning {
@@ -110,7 +106,7 @@ impl Core {
                 .await?;
             let schema = wire_schema_in(&plan.schema(), settings.wire_types);
             if digest(&schema) != claims.schema_digest {
-                return Err(TicketError::Expired.into());
+                return Err(Fault::from(TicketError::Expired));
             }
             Ok((plan, parameters))
         }
@@ -225,14 +221,7 @@ impl Parts for PlanParts {
             };
             let statement = match &mut self.statement {
                 Some(statement) => statement,
-                none => {
-                    let Statement::Query(parsed) = self.core.parse(&self.replan.statement)? else {
-                        return Err(Fault::internal(
-                            "a ticket for rows holds a statement that gives none",
-                        ));
-                    };
-                    none.insert(parsed)
-                }
+                none => none.insert(self.core.parse_again(&self.replan.asked)?),
             };
             let mut settings = self.replan.session_settings()?;
             // What the rows before cost is spent.

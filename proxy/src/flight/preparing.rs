@@ -20,13 +20,13 @@ use crate::limits::Deadline;
 use crate::queries::QueryKind;
 
 impl Core {
-    /// Prepares a statement: parses and describes it, and runs nothing.
+    /// Prepares a statement: describes it, and runs nothing.
     pub(super) async fn open_prepared(
         &self,
         caller: &Caller,
-        sql: &str,
+        statement: Statement,
     ) -> Result<CreatePreparedStatementResult, Fault> {
-        let statement = Arc::new(self.parse(sql)?);
+        let statement = Arc::new(statement);
         let described = self.describe(&statement, caller).await?;
         let types = self.described_types(caller, &described)?;
         let schema = wire_schema_in(&described.schema, types);

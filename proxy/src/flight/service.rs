@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow_flight::sql::{
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Command,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
-    CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedSubstraitPlanRequest, Command, CommandPreparedStatementQuery,
+    CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
+    CommandStatementSubstraitPlan, CommandStatementUpdate, SubstraitPlan, TicketStatementQuery,
 };
 use arrow_flight::{
     CancelStatus, Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeResponse,
@@ -13,6 +14,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use landfast_planner::{Statement, substrait_text};
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Response, Status};
 
@@ -32,6 +34,7 @@ use super::{Core, catalog};
 /// The actions that are offered.
 const OFFERED: &[ActionKind] = &[
     ActionKind::CreatePreparedStatement,
+    ActionKind::CreatePreparedSubstraitPlan,
     ActionKind::ClosePreparedStatement,
     ActionKind::CancelFlightInfo,
     ActionKind::CancelQuery,
@@ -160,6 +163,55 @@ impl Backend for Arc<Core> {
         ticket: Ticket,
     ) -> Answer<FlightStream> {
         self.redeem(&caller, &ticket.ticket).await
+    }
+
+    async fn substrait_info(
+        &self,
+        mut caller: Caller,
+        plan: CommandStatementSubstraitPlan,
+        descriptor: FlightDescriptor,
+    ) -> Answer<FlightInfo> {
+        let statement = self.substrait(&caller, plan.plan, plan.transaction_id.as_ref())?;
+        self.flight_info(&mut caller, Asking::of(statement), descriptor)
+            .await
+    }
+
+    async fn substrait_poll(
+        &self,
+        caller: Caller,
+        plan: CommandStatementSubstraitPlan,
+        descriptor: FlightDescriptor,
+    ) -> Answer<PollInfo> {
+        let statement = self.substrait(&caller, plan.plan, plan.transaction_id.as_ref())?;
+        self.poll_first(caller, Asking::of(statement), descriptor)
+            .await
+    }
+
+    async fn substrait_schema(
+        &self,
+        caller: Caller,
+        plan: CommandStatementSubstraitPlan,
+    ) -> Answer<SchemaResult> {
+        let statement = self.substrait(&caller, plan.plan, plan.transaction_id.as_ref())?;
+        let described = async {
+            let described = self.describe(&statement, &caller).await?;
+            self.described_schema(&caller, &described)
+        };
+        match described.await {
+            Ok(schema) => Ok(tell(&caller, &schema)),
+            Err(fault) => Err(self.refuse_statement(&caller, statement.text(), &fault)),
+        }
+    }
+
+    /// No plan that is allowed changes anything: it is refused as a query is that is sent as an update.
+    async fn substrait_update(
+        &self,
+        mut caller: Caller,
+        plan: CommandStatementSubstraitPlan,
+    ) -> Answer<i64> {
+        let statement = self.substrait(&caller, plan.plan, plan.transaction_id.as_ref())?;
+        self.run_update(&mut caller, Arc::new(statement), None)
+            .await
     }
 
     async fn prepared_info(
@@ -309,11 +361,26 @@ impl Backend for Arc<Core> {
     ) -> Answer<CreatePreparedStatementResult> {
         let prepared = async {
             no_transaction(request.transaction_id.as_ref())?;
-            self.open_prepared(&caller, &request.query).await
+            let statement = self.parse(&request.query)?;
+            self.open_prepared(&caller, statement).await
         };
         match prepared.await {
             Ok(result) => Ok(caller.respond(result, None)),
             Err(fault) => Err(self.refuse_statement(&caller, &request.query, &fault)),
+        }
+    }
+
+    async fn prepare_substrait(
+        &self,
+        caller: Caller,
+        request: ActionCreatePreparedSubstraitPlanRequest,
+    ) -> Answer<CreatePreparedStatementResult> {
+        let transaction = request.transaction_id.as_ref();
+        let statement = self.substrait(&caller, request.plan, transaction)?;
+        let text = statement.text().to_owned();
+        match self.open_prepared(&caller, statement).await {
+            Ok(result) => Ok(caller.respond(result, None)),
+            Err(fault) => Err(self.refuse_statement(&caller, &text, &fault)),
         }
     }
 
@@ -354,6 +421,20 @@ impl Backend for Arc<Core> {
     async fn close_session(&self, mut caller: Caller) -> Answer<CloseStatus> {
         self.end_session(&mut caller);
         Ok(caller.respond(CloseStatus::Closed, None))
+    }
+}
+
+impl Core {
+    /// The statement that a Substrait plan is, or its refusal, which goes on record.
+    fn substrait(
+        &self,
+        caller: &Caller,
+        plan: Option<SubstraitPlan>,
+        transaction: Option<&Bytes>,
+    ) -> Result<Statement, Status> {
+        let plan = plan.map(|plan| plan.plan).unwrap_or_default();
+        let parsed = no_transaction(transaction).and_then(|()| self.parse_substrait(&plan));
+        parsed.map_err(|fault| self.refuse_statement(caller, &substrait_text(&plan), &fault))
     }
 }
 

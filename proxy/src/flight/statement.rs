@@ -22,7 +22,7 @@ use super::parameters::Parameters;
 use super::planned::Planned;
 use super::run::Run;
 use super::stream::called_off;
-use super::ticket::{Redeems, Replan, Share, TicketClaims};
+use super::ticket::{Asked, Redeems, Replan, Share, TicketClaims};
 use super::wire::wire_schema_in;
 use super::{Core, command};
 use crate::admission::Stage;
@@ -88,6 +88,33 @@ impl Core {
             .into());
         }
         Ok(self.engine.parse(sql)?)
+    }
+
+    /// Reads one Substrait plan, if it is not too long.
+    pub(super) fn parse_substrait(&self, plan: &Bytes) -> Result<Statement, Fault> {
+        if plan.len() > self.limits.statement_bytes {
+            return Err(LimitError::TooLarge {
+                what: "the Substrait plan",
+                found: format!("{} bytes", plan.len()),
+                max: self.limits.statement_bytes,
+            }
+            .into());
+        }
+        Ok(self.engine.parse_substrait(plan.clone())?)
+    }
+
+    /// The query that a ticket asks for again.
+    pub(super) fn parse_again(&self, asked: &Asked) -> Result<QueryStatement, Fault> {
+        let statement = match asked {
+            Asked::Sql(statement) => self.parse(statement)?,
+            Asked::Substrait(plan) => self.parse_substrait(plan)?,
+        };
+        match statement {
+            Statement::Query(statement) => Ok(statement),
+            Statement::Command(_) => Err(Fault::internal(
+                "a ticket for rows holds a statement that gives none",
+            )),
+        }
     }
 
     /// What a statement takes and gives. Runs nothing.
@@ -221,7 +248,7 @@ impl Core {
             .map_or(Ok(Bytes::new()), Parameters::to_bytes)
             .and_then(|bytes| {
                 let replan = Replan {
-                    statement: statement.text().to_owned(),
+                    asked: Asked::of(statement),
                     parameters: bytes,
                     settings: settings.to_pairs(),
                     pins: plan.pins(),
@@ -244,7 +271,7 @@ impl Core {
         };
         let files: u64 = plan.summaries().iter().map(|scan| scan.files_total).sum();
         let bytes = PLAN_BYTES
-            + statement.text().len()
+            + Asked::of(statement).len()
             + parameters.as_ref().map_or(0, Parameters::bytes)
             + PLAN_FILE_BYTES * usize::try_from(files).unwrap_or(0);
         let (name, principal) = (query.id().to_string(), caller.principal.name.clone());
@@ -269,7 +296,7 @@ impl Core {
         if parameters.is_some_and(|rows| rows.len() > 1) {
             return None;
         }
-        let each = TICKET_BYTES + replan.statement.len() + replan.parameters.len();
+        let each = TICKET_BYTES + replan.asked.len() + replan.parameters.len();
         let limits = DivisionLimits {
             shares_max: self.limits.endpoints_max.min(TICKETS_BYTES_MAX / each),
             share_bytes: self.limits.endpoint_bytes,

@@ -3,12 +3,13 @@
 //! A ticket is a request, not a permission: whoever redeems it is authenticated and authorised again. And it is nothing to
 //! read: it names files, and tables behind views, that its holder may know nothing of.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use bytes::Bytes;
 use landfast_catalog::{AsOf, CatalogName, Pin, SchemaName, TableName};
-use landfast_planner::{Division, SessionSettings};
+use landfast_planner::{Division, QueryStatement, SessionSettings, substrait_text};
 use landfast_sites::CanonicalUri;
 use prost::Message;
 use uuid::Uuid;
@@ -56,10 +57,19 @@ pub(super) enum Redeems {
     Recorded(Bytes),
 }
 
+/// A query as it was asked.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Asked {
+    /// A statement's text.
+    Sql(String),
+    /// A plan as it was sent.
+    Substrait(Bytes),
+}
+
 /// What is needed to plan the same query again.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Replan {
-    pub(super) statement: String,
+    pub(super) asked: Asked,
     /// The bound parameters as an IPC stream; empty when there are none.
     pub(super) parameters: Bytes,
     pub(super) settings: Vec<(String, String)>,
@@ -106,6 +116,9 @@ struct Body {
     now_unix_ns: Option<i64>,
     #[prost(message, optional, tag = "13")]
     share: Option<ShareBody>,
+    /// In place of a statement. Who does not know it finds a statement that is empty, and refuses that.
+    #[prost(bytes = "bytes", optional, tag = "14")]
+    substrait: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -202,7 +215,10 @@ impl Tickets {
         match &claims.what {
             Redeems::Recorded(result) => body.recorded = Some(result.clone()),
             Redeems::Query(replan) => {
-                body.statement = replan.statement.clone();
+                match &replan.asked {
+                    Asked::Sql(statement) => body.statement = statement.clone(),
+                    Asked::Substrait(plan) => body.substrait = Some(plan.clone()),
+                }
                 body.parameters = replan.parameters.clone();
                 body.settings = replan
                     .settings
@@ -265,7 +281,10 @@ impl Tickets {
         let what = match body.recorded {
             Some(result) => Redeems::Recorded(result),
             None => Redeems::Query(Replan {
-                statement: body.statement,
+                asked: match body.substrait {
+                    Some(plan) => Asked::Substrait(plan),
+                    None => Asked::Sql(body.statement),
+                },
                 parameters: body.parameters,
                 settings: body
                     .settings
@@ -342,6 +361,32 @@ impl TryFrom<ShareBody> for Share {
                 digest: <[u8; 16]>::try_from(&body.digest[..]).map_err(|_| TicketError::NotOurs)?,
             },
         })
+    }
+}
+
+impl Asked {
+    /// How a query is asked for again.
+    pub(super) fn of(statement: &QueryStatement) -> Self {
+        match statement.substrait() {
+            Some(plan) => Self::Substrait(plan.clone()),
+            None => Self::Sql(statement.text().to_owned()),
+        }
+    }
+
+    /// What stands for it in records.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Sql(statement) => Cow::Borrowed(statement),
+            Self::Substrait(plan) => Cow::Owned(substrait_text(plan)),
+        }
+    }
+
+    /// What it takes in a ticket.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Sql(statement) => statement.len(),
+            Self::Substrait(plan) => plan.len(),
+        }
     }
 }
 
@@ -430,7 +475,7 @@ mod tests {
             principal: "ann".into(),
             schema_digest: Bytes::from_static(b"digest"),
             what: Redeems::Query(Replan {
-                statement: "SELECT * FROM lake.s.t WHERE a = $1".into(),
+                asked: Asked::Sql("SELECT * FROM lake.s.t WHERE a = $1".into()),
                 parameters: Bytes::from_static(b"parameters"),
                 settings: vec![("landfast.freshness".into(), "strong".into())],
                 pins: vec![Pin {
@@ -469,6 +514,18 @@ mod tests {
         };
         let (ticket, _) = tickets.issue(&recorded).unwrap();
         assert_eq!(tickets.read(&ticket, "ann").unwrap(), recorded);
+    }
+
+    #[test]
+    fn a_ticket_holds_a_plan_in_place_of_a_statement() {
+        let tickets = tickets(b"key");
+        let mut claims = claims();
+        let Redeems::Query(replan) = &mut claims.what else {
+            panic!("the claims are of a query")
+        };
+        replan.asked = Asked::Substrait(Bytes::from_static(b"\x12\x00plan"));
+        let (ticket, _) = tickets.issue(&claims).unwrap();
+        assert_eq!(tickets.read(&ticket, "ann").unwrap(), claims);
     }
 
     #[test]

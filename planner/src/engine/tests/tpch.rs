@@ -2,7 +2,7 @@
 
 use super::lake::Lake;
 
-const TABLES: [(&str, &[(&str, &str)]); 8] = [
+pub(super) const TABLES: [(&str, &[(&str, &str)]); 8] = [
     (
         "region",
         &[
@@ -106,7 +106,7 @@ const TABLES: [(&str, &[(&str, &str)]); 8] = [
     ),
 ];
 
-const QUERIES: [&str; 22] = [
+pub(super) const QUERIES: [&str; 22] = [
     include_str!("../../../../bench/queries/q01.sql"),
     include_str!("../../../../bench/queries/q02.sql"),
     include_str!("../../../../bench/queries/q03.sql"),
@@ -134,15 +134,20 @@ const QUERIES: [&str; 22] = [
 #[tokio::test]
 async fn the_22_queries_are_planned_and_run_with_one_schema() {
     let lake = Lake::empty(|_| {}).await;
-    lake.run("CREATE SCHEMA lake.tpch").await.unwrap();
-    for (name, columns) in TABLES {
-        lake.table(&format!("lake.tpch.{name}"), columns).await;
-    }
+    register(&lake).await;
     for (at, query) in QUERIES.into_iter().enumerate() {
         let batches = lake.batches(query, None).await;
         batches.unwrap_or_else(|error| panic!("query {}: {error}", at + 1));
         let shouted = lake.describe(&shouted(query)).await;
         shouted.unwrap_or_else(|error| panic!("query {} in capitals: {error}", at + 1));
+    }
+}
+
+/// Makes the tables, without rows.
+pub(super) async fn register(lake: &Lake) {
+    lake.run("CREATE SCHEMA lake.tpch").await.unwrap();
+    for (name, columns) in TABLES {
+        lake.table(&format!("lake.tpch.{name}"), columns).await;
     }
 }
 

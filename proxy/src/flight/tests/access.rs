@@ -17,7 +17,7 @@ fn policy(grants: &str) -> AccessPolicy {
     parse_policy(&format!("{ann}\n{grants}"), None).unwrap()
 }
 
-fn bob(on: &str, more: &str) -> AccessPolicy {
+pub(super) fn bob(on: &str, more: &str) -> AccessPolicy {
     policy(&format!(
         "[[grant]]\nto = [\"user:bob\"]\non = [\"{on}\"]\n{more}"
     ))

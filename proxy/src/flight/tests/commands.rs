@@ -152,6 +152,7 @@ async fn what_is_not_offered_says_so() {
             .collect::<Vec<_>>(),
         [
             "CreatePreparedStatement",
+            "CreatePreparedSubstraitPlan",
             "ClosePreparedStatement",
             "CancelFlightInfo",
             "CancelQuery",

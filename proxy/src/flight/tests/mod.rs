@@ -13,6 +13,7 @@ mod sessions;
 mod shares;
 mod statements;
 mod streams;
+mod substrait;
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ const EDGES: &[u64] = &[
     u64::MAX,
 ];
 /// How deep changes go into nested messages.
-const DEPTH_MAX: usize = 8;
+const DEPTH_MAX: usize = 24;
 /// How large an input may grow; more is what the limit on messages is for.
 const BYTES_MAX: usize = 200_000;
 

@@ -20,6 +20,23 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use prost::Message;
+use substrait::proto::expression::field_reference::{ReferenceType, RootReference, RootType};
+use substrait::proto::expression::literal::LiteralType;
+use substrait::proto::expression::{
+    FieldReference, Literal, ReferenceSegment, RexType, ScalarFunction, reference_segment,
+};
+use substrait::proto::extensions::SimpleExtensionDeclaration;
+use substrait::proto::extensions::simple_extension_declaration::{ExtensionFunction, MappingType};
+use substrait::proto::function_argument::ArgType;
+use substrait::proto::read_rel::{NamedTable, ReadType};
+use substrait::proto::rel::RelType;
+use substrait::proto::rel_common::{Emit, EmitKind};
+use substrait::proto::sort_field::SortKind;
+use substrait::proto::r#type::{I32, Kind, Struct};
+use substrait::proto::{
+    Expression, FilterRel, FunctionArgument, NamedStruct, Plan, PlanRel, ReadRel, Rel, RelCommon,
+    RelRoot, SortField, SortRel, Type, plan_rel,
+};
 
 use super::targets::Call;
 
@@ -186,11 +203,87 @@ fn commands(handle: &Bytes) -> Vec<Vec<u8>> {
     ]
 }
 
-/// A plan of one read; what is inside is for whoever reads plans.
+/// `SELECT id, s FROM fixtures.spark.types WHERE id > 1 ORDER BY id` as a plan.
 fn plan() -> SubstraitPlan {
+    let column = |of| Type { kind: Some(of) };
+    let read = ReadRel {
+        base_schema: Some(NamedStruct {
+            names: vec!["id".to_owned(), "s".to_owned()],
+            r#struct: Some(Struct {
+                types: vec![
+                    column(Kind::I32(I32::default())),
+                    column(Kind::String(Default::default())),
+                ],
+                ..Struct::default()
+            }),
+        }),
+        read_type: Some(ReadType::NamedTable(NamedTable {
+            names: ["fixtures", "spark", "types"].map(str::to_owned).to_vec(),
+            advanced_extension: None,
+        })),
+        ..ReadRel::default()
+    };
+    let value = |rex| Expression {
+        rex_type: Some(rex),
+    };
+    let id = value(RexType::Selection(Box::new(FieldReference {
+        reference_type: Some(ReferenceType::DirectReference(ReferenceSegment {
+            reference_type: Some(reference_segment::ReferenceType::StructField(Box::default())),
+        })),
+        root_type: Some(RootType::RootReference(RootReference {})),
+    })));
+    let one = value(RexType::Literal(Literal {
+        literal_type: Some(LiteralType::I32(1)),
+        ..Literal::default()
+    }));
+    let argument = |value| FunctionArgument {
+        arg_type: Some(ArgType::Value(value)),
+    };
+    let above = value(RexType::ScalarFunction(ScalarFunction {
+        function_reference: 7,
+        arguments: vec![argument(id.clone()), argument(one)],
+        ..ScalarFunction::default()
+    }));
+    let rel = |of| Rel { rel_type: Some(of) };
+    let filter = rel(RelType::Filter(Box::new(FilterRel {
+        input: Some(Box::new(rel(RelType::Read(Box::new(read))))),
+        condition: Some(Box::new(above)),
+        ..FilterRel::default()
+    })));
+    let sort = rel(RelType::Sort(Box::new(SortRel {
+        common: Some(RelCommon {
+            emit_kind: Some(EmitKind::Emit(Emit {
+                output_mapping: vec![0, 1],
+            })),
+            ..RelCommon::default()
+        }),
+        input: Some(Box::new(filter)),
+        sorts: vec![SortField {
+            expr: Some(id),
+            sort_kind: Some(SortKind::Direction(1)),
+        }],
+        ..SortRel::default()
+    })));
+    let plan = Plan {
+        version: Some(substrait::version::version_with_producer("seed")),
+        extensions: vec![SimpleExtensionDeclaration {
+            mapping_type: Some(MappingType::ExtensionFunction(ExtensionFunction {
+                function_anchor: 7,
+                name: "gt:any_any".to_owned(),
+                ..ExtensionFunction::default()
+            })),
+        }],
+        relations: vec![PlanRel {
+            rel_type: Some(plan_rel::RelType::Root(RelRoot {
+                input: Some(sort),
+                names: vec!["id".to_owned(), "s".to_owned()],
+            })),
+        }],
+        ..Plan::default()
+    };
     SubstraitPlan {
-        plan: Bytes::from_static(b"\x1a\x08\x12\x06\x0a\x04\x0a\x02\x12\x00"),
-        version: "0.63.0".to_owned(),
+        plan: plan.encode_to_vec().into(),
+        version: "0.85.0".to_owned(),
     }
 }
 

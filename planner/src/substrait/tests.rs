@@ -1,0 +1,314 @@
+use substrait::proto::expression::literal::LiteralType;
+use substrait::proto::expression::{Literal, RexType, ScalarFunction};
+use substrait::proto::extensions::AdvancedExtension;
+use substrait::proto::read_rel::{
+    ExtensionTable, IcebergTable, LocalFiles, NamedTable, ReadType, VirtualTable,
+};
+use substrait::proto::rel::RelType;
+use substrait::proto::sort_field::SortKind;
+use substrait::proto::r#type::{self, Kind, Struct};
+use substrait::proto::{
+    AggregateFunction, AggregateRel, CrossRel, DdlRel, DynamicParameter, ExchangeRel, Expression,
+    ExtensionLeafRel, FilterRel, FunctionOption, HashJoinRel, JoinRel, NamedStruct, PlanRel,
+    ProjectRel, ReadRel, Rel, SetRel, SortField, SortRel, Type, UpdateRel, WriteRel, aggregate_rel,
+    plan_rel,
+};
+
+use super::*;
+use crate::ErrorKind;
+
+const LONG: usize = 1 << 20;
+
+fn rel(of: RelType) -> Rel {
+    Rel { rel_type: Some(of) }
+}
+
+fn read(of: ReadType) -> Rel {
+    rel(RelType::Read(Box::new(ReadRel {
+        base_schema: Some(NamedStruct {
+            names: vec!["a".into()],
+            r#struct: Some(Struct {
+                types: vec![Type {
+                    kind: Some(Kind::I64(r#type::I64::default())),
+                }],
+                ..Struct::default()
+            }),
+        }),
+        read_type: Some(of),
+        ..ReadRel::default()
+    })))
+}
+
+fn table() -> Rel {
+    read(ReadType::NamedTable(NamedTable {
+        names: vec!["tpch".into(), "orders".into()],
+        advanced_extension: None,
+    }))
+}
+
+fn plan(of: Rel) -> Plan {
+    Plan {
+        version: Some(Version {
+            minor_number: 70,
+            producer: "Somebody\n's".into(),
+            ..Version::default()
+        }),
+        relations: vec![PlanRel {
+            rel_type: Some(plan_rel::RelType::Rel(of)),
+        }],
+        ..Plan::default()
+    }
+}
+
+fn parsed(plan: &Plan) -> Result<Statement> {
+    parse(plan.encode_to_vec().into(), LONG)
+}
+
+fn refused(of: RelType) -> PlannerError {
+    parsed(&plan(rel(of))).unwrap_err()
+}
+
+fn with(expr: RexType) -> RelType {
+    RelType::Filter(Box::new(FilterRel {
+        input: Some(Box::new(table())),
+        condition: Some(Box::new(expr_of(expr))),
+        ..FilterRel::default()
+    }))
+}
+
+fn expr_of(expr: RexType) -> Expression {
+    Expression {
+        rex_type: Some(expr),
+    }
+}
+
+fn number() -> RexType {
+    RexType::Literal(Literal {
+        literal_type: Some(LiteralType::I64(1)),
+        ..Literal::default()
+    })
+}
+
+fn any(name: &str) -> pbjson_types::Any {
+    pbjson_types::Any {
+        type_url: name.into(),
+        value: Bytes::new(),
+    }
+}
+
+#[test]
+fn a_plan_of_allowed_parts_is_a_query_and_its_record_tells_no_more_than_its_digest() {
+    let plan = plan(rel(with(number())));
+    let statement = parsed(&plan).unwrap();
+    assert!(!statement.is_update());
+    assert_eq!(statement.parameter_count(), 0);
+    let text = statement.text().to_owned();
+    assert!(text.starts_with("SUBSTRAIT PLAN sha256:"), "{text}");
+    assert_eq!(crate::redact(&text, LONG), text);
+    assert_eq!(text, substrait_text(&plan.encode_to_vec()));
+    let Statement::Query(query) = statement else {
+        panic!("a plan is a query")
+    };
+    assert_eq!(query.substrait().unwrap()[..], plan.encode_to_vec()[..]);
+    for other in [format!("{text}0"), text.replace("sha256:", "sha256:x")] {
+        assert_ne!(crate::redact(&other, LONG), other);
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_by_its_name_and_whose_plan_it_is() {
+    let leaf = RelType::ExtensionLeaf(ExtensionLeafRel {
+        detail: Some(any("my.Leaf")),
+        ..ExtensionLeafRel::default()
+    });
+    let enhanced = RelType::Filter(Box::new(FilterRel {
+        advanced_extension: Some(AdvancedExtension {
+            enhancement: Some(any("my.Enhancement")),
+            ..AdvancedExtension::default()
+        }),
+        ..FilterRel::default()
+    }));
+    let optional = RexType::ScalarFunction(ScalarFunction {
+        options: vec![FunctionOption {
+            name: "overflow".into(),
+            preference: vec!["ERROR".into()],
+        }],
+        ..ScalarFunction::default()
+    });
+    let partial = RelType::Aggregate(Box::new(AggregateRel {
+        input: Some(Box::new(table())),
+        measures: vec![aggregate_rel::Measure {
+            measure: Some(AggregateFunction {
+                phase: 1,
+                ..AggregateFunction::default()
+            }),
+            filter: None,
+        }],
+        ..AggregateRel::default()
+    }));
+    let local = read(ReadType::LocalFiles(LocalFiles::default()));
+    let virtual_table = read(ReadType::VirtualTable(VirtualTable::default()));
+    let extension_table = read(ReadType::ExtensionTable(ExtensionTable {
+        detail: Some(any("my.Table")),
+    }));
+    let iceberg = read(ReadType::IcebergTable(IcebergTable::default()));
+    let of_read = |read: Rel| read.rel_type.unwrap();
+    for (part, named) in [
+        (leaf, "my.Leaf"),
+        (enhanced, "my.Enhancement"),
+        (with(optional), "overflow"),
+        (partial, "AGGREGATION_PHASE_INITIAL_TO_INTERMEDIATE"),
+        (of_read(local), "local files"),
+        (of_read(virtual_table), "virtual table"),
+        (of_read(extension_table), "my.Table"),
+        (of_read(iceberg), "Iceberg metadata file"),
+        (RelType::Write(Box::new(WriteRel::default())), "WriteRel"),
+        (RelType::Ddl(Box::new(DdlRel::default())), "DdlRel"),
+        (RelType::Update(Box::new(UpdateRel::default())), "UpdateRel"),
+        (
+            RelType::HashJoin(Box::new(HashJoinRel::default())),
+            "HashJoinRel",
+        ),
+        (
+            RelType::Exchange(Box::new(ExchangeRel::default())),
+            "ExchangeRel",
+        ),
+        (
+            with(RexType::DynamicParameter(DynamicParameter::default())),
+            "parameter",
+        ),
+    ] {
+        let error = refused(part);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{named}: {error}");
+        let text = error.to_string();
+        assert!(text.contains(named), "{named}: {text}");
+        assert!(
+            text.contains("a plan of Substrait 0.70.0, made by Somebody's"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_missing_or_out_of_range_is_malformed_and_nothing_panics() {
+    let sort = |kind: Option<SortKind>, expr: Option<Expression>| {
+        RelType::Sort(Box::new(SortRel {
+            input: Some(Box::new(table())),
+            sorts: vec![SortField {
+                expr,
+                sort_kind: kind,
+            }],
+            ..SortRel::default()
+        }))
+    };
+    let literal = |of: LiteralType| {
+        with(RexType::Literal(Literal {
+            literal_type: Some(of),
+            ..Literal::default()
+        }))
+    };
+    use substrait::proto::expression::literal::{
+        Decimal, IntervalDayToSecond, IntervalYearToMonth,
+    };
+    for part in [
+        RelType::Filter(Box::new(FilterRel::default())),
+        RelType::Project(Box::new(ProjectRel::default())),
+        RelType::Join(Box::new(JoinRel::default())),
+        RelType::Cross(Box::new(CrossRel::default())),
+        RelType::Read(Box::new(ReadRel::default())),
+        RelType::Set(SetRel {
+            inputs: vec![Rel::default()],
+            ..SetRel::default()
+        }),
+        sort(None, Some(expr_of(number()))),
+        sort(Some(SortKind::Direction(99)), Some(expr_of(number()))),
+        sort(Some(SortKind::Direction(1)), None),
+        with(RexType::SingularOrList(Box::default())),
+        with(RexType::Cast(Box::default())),
+        with(RexType::Subquery(Box::default())),
+        literal(LiteralType::Decimal(Decimal {
+            value: vec![0; 16],
+            precision: 300,
+            scale: -1,
+        })),
+        literal(LiteralType::IntervalDayToSecond(IntervalDayToSecond {
+            seconds: i32::MAX,
+            ..IntervalDayToSecond::default()
+        })),
+        literal(LiteralType::IntervalYearToMonth(IntervalYearToMonth {
+            years: i32::MAX,
+            months: 1,
+        })),
+        RelType::Aggregate(Box::new(AggregateRel {
+            input: Some(Box::new(table())),
+            groupings: vec![aggregate_rel::Grouping {
+                expression_references: vec![7],
+                ..aggregate_rel::Grouping::default()
+            }],
+            ..AggregateRel::default()
+        })),
+    ] {
+        let error = refused(part.clone());
+        assert_eq!(
+            error.kind(),
+            ErrorKind::InvalidArgument,
+            "{part:?}: {error}"
+        );
+    }
+    assert!(parse(Bytes::new(), LONG).is_err());
+    assert!(parse(Bytes::from_static(b"SELECT 1"), LONG).is_err());
+}
+
+#[test]
+fn a_plan_that_is_too_long_too_deep_or_has_too_many_fields_is_refused_before_it_takes_memory() {
+    let plan = plan(table());
+    let length = plan.encoded_len();
+    let error = parse(plan.encode_to_vec().into(), length - 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+
+    let mut deep = table();
+    for _ in 0..200 {
+        deep = rel(RelType::Filter(Box::new(FilterRel {
+            input: Some(Box::new(deep)),
+            condition: Some(Box::new(expr_of(number()))),
+            ..FilterRel::default()
+        })));
+    }
+    let error = parsed(&self::plan(deep)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+
+    let wide = rel(RelType::Project(Box::new(ProjectRel {
+        input: Some(Box::new(table())),
+        expressions: vec![Expression::default(); FIELDS_MAX + 1],
+        ..ProjectRel::default()
+    })));
+    let error = parsed(&self::plan(wide)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+}
+
+#[test]
+fn a_newer_plan_is_taken_if_all_of_it_is_known_and_an_old_one_is_not() {
+    let of = |minor: u32| {
+        let mut plan = plan(table());
+        plan.version = Some(Version {
+            minor_number: minor,
+            ..Version::default()
+        });
+        plan.encode_to_vec()
+    };
+    for known in [0, 17, 49, 85, 86, 108] {
+        parse(of(known).into(), LONG).unwrap();
+    }
+    let old = parse(of(16).into(), LONG).unwrap_err().to_string();
+    assert!(old.contains("older than 0.17.0"), "{old}");
+    // Field 999 of the plan, a text.
+    let with_more = |minor: u32| {
+        let mut bytes = of(minor);
+        bytes.extend([0xba, 0x3e, 0x03, b'n', b'e', b'w']);
+        Bytes::from(bytes)
+    };
+    parse(with_more(49), LONG).unwrap();
+    let new = parse(with_more(108), LONG).unwrap_err().to_string();
+    assert!(new.contains("newer than 0.85.0"), "{new}");
+    assert!(new.contains("a plan of Substrait 0.108.0"), "{new}");
+}
