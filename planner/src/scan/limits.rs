@@ -66,7 +66,7 @@ fn held(plan: Arc<dyn ExecutionPlan>, asked: bool) -> Result<Arc<dyn ExecutionPl
 /// A scan that keeps the order that it says its rows are in; any other node as it is.
 fn in_its_order(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     match lake_scan(&plan) {
-        Some((scan, _)) if !scan.output_ordering.is_empty() => {
+        Some((scan, _)) if !scan.output_ordering.is_empty() && !scan.preserve_order => {
             plan.with_preserve_order(true).unwrap_or(plan)
         }
         _ => plan,

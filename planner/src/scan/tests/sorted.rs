@@ -336,6 +336,15 @@ async fn the_first_rows_of_many_files_are_those_that_come_first() {
                 let found = table.rows_in(partitions, &sql).await;
                 assert_eq!(found, first[..limit], "{partitions} {sql}");
             }
+            // Whichever they are, their numbers are those that they have among all rows.
+            let numbered = format!(
+                "SELECT n, row_number() OVER (ORDER BY n NULLS FIRST) AS r FROM t LIMIT {limit}"
+            );
+            let sql = format!(
+                "SELECT count(*), count(CASE WHEN r <> n + 1 THEN 1 END) FROM ({numbered})"
+            );
+            let found = table.rows_in(partitions, &sql).await;
+            assert_eq!(found, [format!("{limit} 0")], "{partitions} {sql}");
         }
     }
 }

@@ -72,7 +72,7 @@ async fn without_zones_a_timestamp_is_that_of_utc_at_any_depth_and_all_else_is_a
     let mut client = service.login("bob").await;
     let zoned = "arrow_cast('2024-02-29T12:30:00', 'Timestamp(Microsecond, Some(\"+02:00\"))')";
     let sql =
-        format!("SELECT {zoned} AS z, [{zoned}] AS l, named_struct('z', {zoned}) AS s, {TYPES}");
+        format!("SELECT {zoned} AS z, [{zoned}] AS zl, named_struct('z', {zoned}) AS zs, {TYPES}");
     let sql = sql.replacen(", SELECT", ",", 1);
     let plain = schema_on_every_path(&mut client, &sql).await;
     client
