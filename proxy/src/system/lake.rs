@@ -77,7 +77,11 @@ pub(super) fn sites(sites: &Sites, access: &Access) -> Result<RecordBatch, Arrow
             }
             HealthState::Up | HealthState::Suspect => None,
         })),
-        maybe_texts(health.iter().map(|site| told(&site.last_error, access))),
+        maybe_texts(
+            health
+                .iter()
+                .map(|site| told(site.last_error.as_deref(), access)),
+        ),
         decimals(
             health
                 .iter()
@@ -106,11 +110,11 @@ pub(super) fn sites(sites: &Sites, access: &Access) -> Result<RecordBatch, Arrow
 }
 
 /// What went wrong last, for who may read everything: a failure's own words may name anybody's tables and files.
-fn told<'a>(error: &'a Option<String>, access: &Access) -> Option<&'a str> {
-    match access.reads_everything() {
-        true => error.as_deref(),
-        false => error.as_ref().map(|_| UNTOLD),
-    }
+fn told<'a>(error: Option<&'a str>, access: &Access) -> Option<&'a str> {
+    error.map(|error| match access.reads_everything() {
+        true => error,
+        false => UNTOLD,
+    })
 }
 
 /// The shape of `catalogs`.
@@ -133,7 +137,7 @@ pub(super) fn catalogs(namespace: &Namespace, access: &Access) -> Result<RecordB
         maybe_texts(
             members
                 .iter()
-                .map(|member| told(&member.last_error, access)),
+                .map(|member| told(member.last_error.as_deref(), access)),
         ),
     ];
     RecordBatch::try_new(catalogs_schema(), columns)
@@ -421,11 +425,8 @@ mod tests {
         assert!(reason(&all).await.contains(&said));
         assert!(!reason(&one).await.contains(&said));
         // Of sites the same is said.
-        let failed = Some("gs://lake/secret: refused".to_owned());
-        assert_eq!(told(&failed, &all), failed.as_deref());
-        assert_eq!(
-            (told(&failed, &one), told(&None, &one)),
-            (Some(UNTOLD), None)
-        );
+        let failed = Some("gs://lake/secret: refused");
+        assert_eq!(told(failed, &all), failed);
+        assert_eq!((told(failed, &one), told(None, &one)), (Some(UNTOLD), None));
     }
 }
