@@ -6,9 +6,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, ObjectName, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Spanned, Statement, TableAlias, TableFactor, Visit, Visitor,
-    WildcardAdditionalOptions,
+    Expr, FunctionArguments, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, ObjectName,
+    OrderByKind, Query, Select, SelectItem, SetExpr, Spanned, Statement, TableAlias, TableFactor,
+    Visit, Visitor, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -76,6 +76,11 @@ impl Visitor for Refuser {
                 SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. } => {}
             }
         }
+        for NamedWindowDefinition(_, expr) in &select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = expr {
+                window(spec)?;
+            }
+        }
         for join in select.from.iter().flat_map(|table| &table.joins) {
             if join.global {
                 return no("GLOBAL JOIN", join.span());
@@ -94,6 +99,10 @@ impl Visitor for Refuser {
                 "a function with a second list of arguments",
                 function.name.span(),
             ),
+            Expr::Function(function) => match &function.over {
+                Some(WindowType::WindowSpec(spec)) => window(spec),
+                Some(WindowType::NamedWindow(_)) | None => ControlFlow::Continue(()),
+            },
             Expr::Identifier(ident)
                 if ident.quote_style.is_none() && ident.value.starts_with('@') =>
             {
@@ -207,6 +216,16 @@ fn select_clauses(select: &Select) -> Flow {
             )
         }
         _ => ControlFlow::Continue(()),
+    }
+}
+
+fn window(spec: &WindowSpec) -> Flow {
+    match &spec.window_name {
+        Some(name) => no(
+            format!("a window that builds on {name} (write OVER {name}, or its clauses out)"),
+            name.span,
+        ),
+        None => ControlFlow::Continue(()),
     }
 }
 

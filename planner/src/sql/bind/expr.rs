@@ -381,12 +381,8 @@ impl VisitorMut for Walker<'_, '_, '_, '_> {
                 Ok(())
             }
             Expr::Function(function) => {
-                match &mut function.over {
-                    Some(WindowType::NamedWindow(name)) => window_name(name),
-                    Some(WindowType::WindowSpec(spec)) => {
-                        spec.window_name.iter_mut().for_each(window_name);
-                    }
-                    None => {}
+                if let Some(WindowType::NamedWindow(name)) = &mut function.over {
+                    window_name(name);
                 }
                 Ok(())
             }

@@ -303,7 +303,6 @@ impl Binder<'_> {
             match window {
                 NamedWindowExpr::NamedWindow(other) => window_name(other),
                 NamedWindowExpr::WindowSpec(spec) => {
-                    spec.window_name.iter_mut().for_each(window_name);
                     let orders = spec.order_by.iter_mut().map(|order| &mut order.expr);
                     self.exprs(
                         spec.partition_by.iter_mut().chain(orders),

@@ -257,10 +257,8 @@ fn aliases_serve_where_sql_has_them() {
         r#"SELECT sum("a") OVER w FROM "plain" WINDOW w AS (ORDER BY "key")"#
     );
     assert_eq!(
-        bound(
-            "SELECT sum(a) OVER W + 1, max(a) OVER (w) FROM plain WINDOW W AS (ORDER BY KEY), V AS w"
-        ),
-        r#"SELECT sum("a") OVER w + 1, max("a") OVER (w) FROM "plain" WINDOW w AS (ORDER BY "key"), v AS w"#
+        bound("SELECT sum(a) OVER W + 1 FROM plain WINDOW W AS (ORDER BY KEY), V AS w"),
+        r#"SELECT sum("a") OVER w + 1 FROM "plain" WINDOW w AS (ORDER BY "key"), v AS w"#
     );
     assert_eq!(
         bound(r#"SELECT sum(a) OVER "W" FROM plain WINDOW "W" AS (ORDER BY KEY)"#),

@@ -381,6 +381,10 @@ fn clauses_that_the_engine_would_ignore_are_refused() {
         "SELECT * FROM t GLOBAL JOIN u ON t.a = u.a",
         "SELECT EXISTS (SELECT * FROM t TABLESAMPLE (1 ROWS))",
         "WITH \"s.t\" AS (SELECT 1) SELECT * FROM s.t",
+        "SELECT sum(a) OVER (w) FROM t WINDOW w AS (ORDER BY b)",
+        "SELECT sum(a) OVER (w ROWS 1 PRECEDING) FROM t WINDOW w AS (ORDER BY b)",
+        "SELECT sum(a) OVER x FROM t WINDOW w AS (PARTITION BY b), x AS (w ORDER BY c)",
+        "SELECT (SELECT 1 + sum(a) OVER (w) FROM t)",
     ] {
         let error = refused(text);
         assert!(
