@@ -146,6 +146,27 @@ with connect() as connection:
         return polars.read_database(sql, connection, execute_options={"parameters": [7]}).item()
 
 
+# Rows of their own: frames of one are appended to those of the other, however each keeps its texts
+
+
+with connect() as connection, connection.cursor() as cursor:
+
+    @tried("pandas frame put")
+    def _():
+        frame = pandas.DataFrame({"key": [7, 3], "label": ["g", None], "kind": pandas.Categorical(["x", "y"])})
+        return cursor.adbc_ingest("wanted", frame, mode="create", temporary=True)
+
+    @tried("polars frame put")
+    def _():
+        frame = polars.DataFrame({"label": ["a label that is longer than a view"], "kind": ["z"], "key": [9]})
+        return cursor.adbc_ingest("wanted", frame.to_arrow(compat_level=polars.CompatLevel.newest()), mode="append", temporary=True)
+
+    @tried("frames joined")
+    def _():
+        cursor.execute("select n_name, label, kind from lake.tpch.nation join wanted on n_nationkey = key order by 1")
+        return cursor.fetchall()
+
+
 # DuckDB and Ibis
 
 

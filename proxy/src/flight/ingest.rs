@@ -214,6 +214,8 @@ mod tests {
 
     use super::*;
 
+    type Change = fn(&mut CommandStatementIngest);
+
     fn command() -> CommandStatementIngest {
         CommandStatementIngest {
             table_definition_options: Some(TableDefinitionOptions {
@@ -233,7 +235,6 @@ mod tests {
             (wanted.missing, wanted.there),
             (IfMissing::Create, IfThere::Append)
         );
-        type Change = fn(&mut CommandStatementIngest);
         let fine: [Change; 3] = [
             |command| command.schema = Some("temporary".into()),
             |command| command.catalog = Some("landfast".into()),

@@ -101,6 +101,18 @@ fn polars_reads_frames_of_every_type_in_batches_and_with_parameters() {
 }
 
 #[test]
+fn frames_of_pandas_and_polars_are_put_into_one_temporary_table() {
+    found().are(&[
+        ("pandas frame put", "2"),
+        ("polars frame put", "1"),
+        (
+            "frames joined",
+            "[('CANADA', None, 'y'), ('GERMANY', 'g', 'x'), ('INDONESIA', 'a label that is longer than a view', 'z')]",
+        ),
+    ]);
+}
+
+#[test]
 fn duckdb_and_ibis_work_on_what_they_are_handed_and_on_sql_of_theirs() {
     let found = found();
     let counted = "[('F', 72884), ('O', 73267), ('P', 3849)]";
