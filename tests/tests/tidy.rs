@@ -64,6 +64,8 @@ const DIRECTION: &[(&str, &[&str], &[&str])] = &[
     ("proxy", &["planner", "catalog", "sites"], &[]),
     ("tests", &["proxy", "planner", "catalog", "sites"], &[]),
     ("bench", &["proxy", "planner", "catalog", "sites"], &[]),
+    // Two folders down: it takes the place of a crate of others, and keeps that crate's shape.
+    ("vendor/substrait", &[], &[]),
 ];
 
 const RULES: &[Rule] = &[
