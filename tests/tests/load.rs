@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use futures::{StreamExt, TryStreamExt};
-use landfast_proxy::client::{Client, Endpoint, Login};
+use landfast_proxy::client::{Client, Endpoint, Login, TlsFiles};
 use landfast_tests::landfast::{Config, Landfast};
 use landfast_tests::process::run_dir;
 use tokio::sync::Semaphore;
@@ -86,7 +86,7 @@ async fn two_hundred_connections_with_slow_readers_keep_memory_bounded_and_starv
     }
     let server = tokio::task::spawn_blocking(landfast).await.unwrap();
     let pid = process_of(&server);
-    let endpoint = Endpoint::new(&server.uri(), None).unwrap();
+    let endpoint = Endpoint::new(&server.uri(), &TlsFiles::default()).unwrap();
     let connect = || Client::connect(&endpoint, Login::Nobody);
     let mut clients = vec![];
     for _ in 0..CONNECTIONS {

@@ -52,7 +52,10 @@ pub(super) enum Wanted<'a> {
 /// A query whose names mean what they say.
 #[derive(Debug)]
 pub(super) enum Meant {
-    Sql { query: Query, unknown: UnknownNames },
+    Sql {
+        query: Box<Query>,
+        unknown: UnknownNames,
+    },
     Substrait(Arc<SubstraitPlan>),
 }
 
@@ -85,7 +88,10 @@ impl Bound {
         );
         let (unknown, _) = bind::bind(&mut query, &known)?;
         Ok(Self {
-            meant: Meant::Sql { query, unknown },
+            meant: Meant::Sql {
+                query: Box::new(query),
+                unknown,
+            },
             references: vec![reference(&table, &table.called)],
             tables: vec![table],
             extended: BTreeSet::new(),
@@ -201,7 +207,10 @@ impl Engine {
         }
         same_names::tell_apart(&mut query);
         Ok(Bound {
-            meant: Meant::Sql { query, unknown },
+            meant: Meant::Sql {
+                query: Box::new(query),
+                unknown,
+            },
             references,
             tables,
             extended,
@@ -269,7 +278,7 @@ impl Engine {
         let sources = bound.references.iter().cloned();
         let sources = sources.zip(providers.into_iter().map(provider_as_source));
         let (query, unknown) = match &bound.meant {
-            Meant::Sql { query, unknown } => (query, unknown),
+            Meant::Sql { query, unknown } => (query.as_ref(), unknown),
             Meant::Substrait(plan) => {
                 let sources = sources.map(|(called, source)| PlanTable { called, source });
                 let plan = consume(plan, sources.collect(), &state)?;

@@ -46,11 +46,11 @@ pub(crate) fn tell_apart(query: &mut Query) {
                     };
                 }
             }
-            SelectItem::ExprWithAlias { alias, .. } => {
-                // An ORDER BY of a name that two columns have could mean either.
-                if !names.insert(alias.value.clone()) && !ordered_by.contains(&alias.value) {
-                    *alias = marked(&alias.value, first + at);
-                }
+            // An ORDER BY of a name that two columns have could mean either.
+            SelectItem::ExprWithAlias { alias, .. }
+                if !names.insert(alias.value.clone()) && !ordered_by.contains(&alias.value) =>
+            {
+                *alias = marked(&alias.value, first + at);
             }
             _ => {}
         }

@@ -8,10 +8,9 @@ use substrait::proto::rel::RelType;
 use substrait::proto::sort_field::SortKind;
 use substrait::proto::r#type::{self, Kind, Struct};
 use substrait::proto::{
-    AggregateFunction, AggregateRel, CrossRel, DdlRel, DynamicParameter, ExchangeRel, Expression,
-    ExtensionLeafRel, FilterRel, FunctionOption, HashJoinRel, JoinRel, NamedStruct, PlanRel,
-    ProjectRel, ReadRel, Rel, SetRel, SortField, SortRel, Type, UpdateRel, WriteRel, aggregate_rel,
-    plan_rel,
+    AggregateFunction, AggregateRel, DynamicParameter, Expression, ExtensionLeafRel, FilterRel,
+    FunctionOption, NamedStruct, PlanRel, ProjectRel, ReadRel, Rel, SetRel, SortField, SortRel,
+    Type, aggregate_rel, plan_rel,
 };
 
 use super::*;
@@ -162,17 +161,11 @@ fn what_is_not_allowed_is_refused_by_its_name_and_whose_plan_it_is() {
         (of_read(virtual_table), "virtual table"),
         (of_read(extension_table), "my.Table"),
         (of_read(iceberg), "Iceberg metadata file"),
-        (RelType::Write(Box::new(WriteRel::default())), "WriteRel"),
-        (RelType::Ddl(Box::new(DdlRel::default())), "DdlRel"),
-        (RelType::Update(Box::new(UpdateRel::default())), "UpdateRel"),
-        (
-            RelType::HashJoin(Box::new(HashJoinRel::default())),
-            "HashJoinRel",
-        ),
-        (
-            RelType::Exchange(Box::new(ExchangeRel::default())),
-            "ExchangeRel",
-        ),
+        (RelType::Write(Box::default()), "WriteRel"),
+        (RelType::Ddl(Box::default()), "DdlRel"),
+        (RelType::Update(Box::default()), "UpdateRel"),
+        (RelType::HashJoin(Box::default()), "HashJoinRel"),
+        (RelType::Exchange(Box::default()), "ExchangeRel"),
         (
             with(RexType::DynamicParameter(DynamicParameter::default())),
             "parameter",
@@ -211,11 +204,11 @@ fn what_is_missing_or_out_of_range_is_malformed_and_nothing_panics() {
         Decimal, IntervalDayToSecond, IntervalYearToMonth,
     };
     for part in [
-        RelType::Filter(Box::new(FilterRel::default())),
-        RelType::Project(Box::new(ProjectRel::default())),
-        RelType::Join(Box::new(JoinRel::default())),
-        RelType::Cross(Box::new(CrossRel::default())),
-        RelType::Read(Box::new(ReadRel::default())),
+        RelType::Filter(Box::default()),
+        RelType::Project(Box::default()),
+        RelType::Join(Box::default()),
+        RelType::Cross(Box::default()),
+        RelType::Read(Box::default()),
         RelType::Set(SetRel {
             inputs: vec![Rel::default()],
             ..SetRel::default()

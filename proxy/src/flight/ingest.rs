@@ -24,7 +24,8 @@ use super::fault::Fault;
 use super::incoming::Incoming;
 use super::service::no_transaction;
 use super::stream::called_off;
-use crate::limits::{Deadline, LimitError, Stage};
+use crate::admission::Stage;
+use crate::limits::{Deadline, LimitError};
 use crate::queries::{Query, QueryKind};
 
 impl Core {
@@ -59,7 +60,9 @@ impl Core {
         let wanted = Wanted::of(ingest)?;
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         // Nothing new begins while the server is too busy or shuts down.
-        drop(deadline.bound(self.admission.admit(Stage::New)).await??);
+        let asker = &caller.principal.name;
+        let admitted = deadline.bound(self.admission.admit(asker, Stage::New));
+        drop(admitted.await??);
         let (tables, cookie) = self.reception.sessions.tables(
             &caller.session,
             &caller.principal,

@@ -18,7 +18,7 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) async fn open(uri: &str) -> Result<Self, ClientError> {
-        let endpoint = Endpoint::new(uri, None)?;
+        let endpoint = Endpoint::new(uri, &TlsFiles::default())?;
         let client = Client::connect(&endpoint, Login::Nobody).await?;
         Ok(Self { client })
     }

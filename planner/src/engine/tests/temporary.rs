@@ -141,7 +141,7 @@ async fn listings_show_a_session_its_own_tables() {
     let line = "landfast|temporary|t|LOCAL TEMPORARY".to_owned();
     assert!(shown.contains(&line));
     let within = lake.rows_in("s", "SHOW TABLES IN landfast.temporary").await;
-    assert_eq!(within, [line.clone()]);
+    assert_eq!(within, std::slice::from_ref(&line));
     assert_eq!(lake.rows_in("other", "SHOW TABLES").await, without);
     assert_eq!(
         lake.rows_in("s", "SHOW SCHEMAS FROM landfast").await,

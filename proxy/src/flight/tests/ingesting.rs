@@ -44,11 +44,12 @@ fn create(table: &str) -> CommandStatementIngest {
 }
 
 async fn messages(command: &CommandStatementIngest, batches: &[RecordBatch]) -> Vec<FlightData> {
+    let batches = batches.to_vec();
     let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
     FlightDataEncoderBuilder::new()
         .with_schema(batches[0].schema())
         .with_flight_descriptor(Some(descriptor))
-        .build(futures::stream::iter(batches.to_vec().into_iter().map(Ok)))
+        .build(futures::stream::iter(batches).map(Ok))
         .try_collect()
         .await
         .unwrap()
