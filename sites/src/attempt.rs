@@ -21,8 +21,8 @@ use crate::tally::Meter;
 /// Requests of one batch that are under way at once.
 const BATCH_REQUESTS_AT_ONCE: usize = 16;
 
-/// The most that a file of unrecorded size may have: metadata.json and manifest lists are far smaller.
-const UNSIZED_BYTES_MAX: u64 = 1 << 30;
+/// The most that a file which is read whole may have: metadata.json, manifest lists and manifests are far smaller.
+pub(crate) const WHOLE_BYTES_MAX: u64 = 1 << 30;
 
 /// What is wanted of a file.
 #[derive(Debug, Clone, Copy)]
@@ -161,9 +161,9 @@ impl Object<'_> {
             .within(self.store.get_opts(self.path, GetOptions::default()))
             .await?;
         let size = result.meta.size;
-        if size > UNSIZED_BYTES_MAX {
+        if size > WHOLE_BYTES_MAX {
             return Err(Failure::Rejected(format!(
-                "it has {size} bytes, more than {UNSIZED_BYTES_MAX}"
+                "it has {size} bytes, more than {WHOLE_BYTES_MAX}"
             )));
         }
         let body = self.receive(result, size, started).await?;

@@ -566,3 +566,33 @@ async fn a_slow_site_is_still_read_within_its_time_out() {
     assert_eq!(read(&world, &["dc-east"], &log).await.unwrap(), expected());
     assert!(data_of(&log, "dc-east").first_byte.unwrap() >= Duration::from_millis(20));
 }
+
+#[tokio::test]
+async fn a_recorded_length_that_no_file_has_is_refused_before_anything_is_asked_for() {
+    let world = filled(&["gcp"]).await;
+    let (huge, log) = (file(URI, i64::MAX as u64), ReadLog::new());
+    let origin = route(&[]);
+    let whole = world.sites.read_whole(&huge, &origin, DATA, &log).await;
+    let whole = whole.unwrap_err();
+    assert_eq!(whole.kind(), SitesErrorKind::Invalid);
+    assert!(whole.to_string().contains("9223372036854775807"), "{whole}");
+    let all = [0..i64::MAX as u64];
+    let ranges = world.sites.read_ranges(&huge, &origin, &all, DATA, &log);
+    assert_eq!(ranges.await.unwrap_err().kind(), SitesErrorKind::Invalid);
+    assert_eq!(world.stores["gcp"].gets(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_one_table_has_doubts_about_still_serves_another_that_knows_no_size() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    let log = ReadLog::new();
+    // Somebody's metadata records a length that the file never had: the origin's copy is no better.
+    let (wrong, east) = (file(URI, 999), route(&["dc-east"]));
+    let read = world.sites.read_ranges(&wrong, &east, &[0..10], DATA, &log);
+    read.await.unwrap_err();
+    world.stores["gcp"].set(Some(Fault::Refuses503));
+    let at = uri(URI);
+    let accept = |bytes: &Bytes| Ok::<_, String>(bytes.len());
+    let read = world.sites.read_accepted(&at, &east, &log, accept);
+    assert_eq!(read.await.unwrap(), 1_000_000);
+}
