@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::attempt::{Taken, WHOLE_BYTES_MAX, Want};
+use crate::attempt::{Ejected, Taken, WHOLE_BYTES_MAX, Want};
 use crate::coalesce;
 use crate::error::SitesError;
 use crate::failure::Failure;
@@ -98,21 +98,26 @@ impl Sites {
     /// A file whose size nobody records: each candidate's object is shown to `accept` until it takes one.
     ///
     /// `accept` says in words what is wrong with an object, for the error and the log.
-    pub async fn read_accepted<T>(
+    pub async fn read_accepted<T, A>(
         &self,
         uri: &CanonicalUri,
         route: &Route,
         log: &ReadLog,
-        mut accept: impl FnMut(&Bytes) -> Result<T, String> + Send,
-    ) -> Result<T, SitesError> {
+        mut accept: impl FnMut(Bytes) -> A + Send,
+    ) -> Result<T, SitesError>
+    where
+        A: Future<Output = Result<T, String>> + Send,
+    {
         let file = FileId::new(uri.clone(), None);
         let mut trial = Trial::new(&self.shared, &file, route, ReadClass::Metadata, log)?;
         while let Some(site) = trial.next() {
-            let taken = trial.attempt(site, Want::Whole).await;
-            let judged = taken.and_then(|taken| {
-                let bytes = taken.ranges.first().cloned().unwrap_or_default();
-                accept(&bytes).map_err(Failure::Rejected)
-            });
+            let judged = match trial.attempt(site, Want::Whole).await {
+                Ok(taken) => {
+                    let bytes = taken.ranges.into_iter().next().unwrap_or_default();
+                    accept(bytes).await.map_err(Failure::Rejected)
+                }
+                Err(failure) => Err(failure),
+            };
             match judged {
                 Ok(value) => return Ok(value),
                 Err(failure) => trial.failed(site, failure),
@@ -272,10 +277,14 @@ impl<'a> Trial<'a> {
         let meter =
             Meter::new(self.class, &shared.ids[site], self.log, &shared.totals).paid(charge);
         let breaker = shared.health.begin(site);
+        let ejected = || shared.health.is_ejected_since(&breaker, site);
+        let others = (!self.left.is_empty()).then_some(&ejected as Ejected<'_>);
         let taken = shared.sites[site]
-            .take(&place, self.file.size, want, gap, &meter)
+            .take(&place, self.file.size, want, (gap, others), &meter)
             .await;
         match &taken {
+            // Dropped without a verdict.
+            Err(failure) if !failure.is_news() => {}
             Err(failure) if !failure.is_answer() => breaker.failed(&failure.to_string()),
             _ => breaker.answered(),
         }
@@ -371,6 +380,7 @@ impl<'a> Trial<'a> {
                 error
             }
             Failure::Unreachable(_)
+            | Failure::Waited(_)
             | Failure::Broken(_)
             | Failure::Unopened(_)
             | Failure::OverBudget(_) => {

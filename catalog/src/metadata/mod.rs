@@ -25,6 +25,9 @@ pub(crate) mod schema_json;
 mod view;
 mod visit;
 
+#[cfg(test)]
+mod tests;
+
 use cache::{Entry, IndexKey, Key, MetadataCache, Parsed};
 use document::Refusal;
 use manifest_list::{Fit, Mismatch};
@@ -424,34 +427,24 @@ impl MetadataReader {
         Ok(read.await?)
     }
 
-    /// Reads a whole file from the first site whose copy is accepted. The check parses, so all of it runs on a thread
-    /// that may block.
-    async fn read_accepted<T, F>(
-        &self,
-        uri: &CanonicalUri,
-        log: &ReadLog,
-        mut accept: F,
-    ) -> Result<T>
+    /// Reads a whole file from the first site whose copy is accepted. The check parses, so it runs on a thread that may
+    /// block; the read ends with the query.
+    async fn read_accepted<T, F>(&self, uri: &CanonicalUri, log: &ReadLog, accept: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnMut(&[u8]) -> std::result::Result<T, String> + Send + 'static,
+        F: Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync + 'static,
     {
-        let (sites, uri, log) = (self.sites.clone(), uri.clone(), log.clone());
-        let route = sites.route(&uri);
-        let runtime = tokio::runtime::Handle::current();
-        let read = move || {
-            runtime.block_on(async move {
-                sites
-                    .read_accepted(&uri, &route, &log, |bytes| accept(bytes))
-                    .await
-            })
+        let route = self.sites.route(uri);
+        let accept = Arc::new(accept);
+        let judge = |bytes: Bytes| {
+            let judged = Arc::clone(&accept);
+            let judged = self.blocking(move || judged(&bytes));
+            async move {
+                let stopped = || Err("parsing it was stopped".into());
+                judged.await.unwrap_or_else(stopped)
+            }
         };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(read) => Ok(read?),
-            Err(error) => Err(CatalogError::Invalid {
-                reason: format!("reading metadata was stopped: {error}"),
-            }),
-        }
+        Ok(self.sites.read_accepted(uri, &route, log, judge).await?)
     }
 
     /// Runs work for the processor on a thread that may block; none if the process is ending.
