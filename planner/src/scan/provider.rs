@@ -191,9 +191,11 @@ impl LakeTable {
         let named = metadata.any(|field| field.name() == FILE);
         let named = named.then(|| files_named(filters)).flatten();
         let pruner = Pruner::new(&self.table.metadata, self.table.schema(), filters);
-        let pruner = pruner.of_files(named);
+        let pruner = pruner.of_files(named).deciding(&self.spec_ids());
         match &self.files {
-            Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
+            Files::Loaded(files) => {
+                Survivors::of_loaded((&*self.table, &**files), pruner, wanted, enough)
+            }
             Files::Listed { namespace, listing } => {
                 let listed = (&*self.table, &**namespace, &**listing);
                 Survivors::of_listed(listed, pruner, wanted, enough, &self.context.log).await
