@@ -21,8 +21,11 @@ use crate::tally::Meter;
 /// Requests of one batch that are under way at once.
 const BATCH_REQUESTS_AT_ONCE: usize = 16;
 
-/// The most that a file of unrecorded size may have: metadata.json and manifest lists are far smaller.
-const UNSIZED_BYTES_MAX: u64 = 1 << 30;
+/// The most that a file which is read whole may have: metadata.json, manifest lists and manifests are far smaller.
+pub(crate) const WHOLE_BYTES_MAX: u64 = 1 << 30;
+
+/// Whether the site was given up on since an attempt at it began.
+pub(crate) type Ejected<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// What is wanted of a file.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +80,7 @@ impl Site {
         place: &Place,
         size: Option<u64>,
         want: Want<'_>,
-        gap_bytes: u64,
+        (gap_bytes, others): (u64, Option<Ejected<'_>>),
         meter: &Meter,
     ) -> Result<Taken, Failure> {
         let store = self
@@ -89,6 +92,7 @@ impl Site {
             store,
             path: &place.path,
             size,
+            others,
             meter,
         };
         let taken = match want {
@@ -117,6 +121,8 @@ struct Object<'a> {
     store: Arc<dyn ObjectStore>,
     path: &'a Path,
     size: Option<u64>,
+    /// Where another site can be asked instead.
+    others: Option<Ejected<'a>>,
     meter: &'a Meter,
 }
 
@@ -161,9 +167,9 @@ impl Object<'_> {
             .within(self.store.get_opts(self.path, GetOptions::default()))
             .await?;
         let size = result.meta.size;
-        if size > UNSIZED_BYTES_MAX {
+        if size > WHOLE_BYTES_MAX {
             return Err(Failure::Rejected(format!(
-                "it has {size} bytes, more than {UNSIZED_BYTES_MAX}"
+                "it has {size} bytes, more than {WHOLE_BYTES_MAX}"
             )));
         }
         let body = self.receive(result, size, started).await?;
@@ -364,8 +370,24 @@ impl Object<'_> {
         }
     }
 
+    /// Waits for a turn: where no other site can be asked for as long as it takes, as each request has its time-out.
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
-        let turn = self.site.turns.acquire().await;
+        let acquired = self.site.turns.acquire();
+        let turn = match self.others {
+            None => acquired.await,
+            Some(ejected) => {
+                let within = self.site.timeouts.request;
+                let Ok(turn) = tokio::time::timeout(within, acquired).await else {
+                    let text = format!("other reads had all of its turns for {within:?}");
+                    return Err(Failure::Waited(text));
+                };
+                if ejected() {
+                    let text = "it stopped answering while this read waited for its turn";
+                    return Err(Failure::Waited(text.into()));
+                }
+                turn
+            }
+        };
         turn.map_err(|_| Failure::Broken("the site is closed".into()))
     }
 

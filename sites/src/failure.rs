@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Broken(String),
     /// The site's store cannot be opened as configured.
     Unopened(SitesError),
+    /// The site was not asked: other reads had its turns for too long, or it stopped answering meanwhile.
+    Waited(String),
     /// The site was not asked: the read would cost more than it may.
     OverBudget(OverBudget),
 }
@@ -48,8 +50,14 @@ impl Failure {
             Self::Unauthenticated(_)
             | Self::Unreachable(_)
             | Self::Broken(_)
-            | Self::Unopened(_) => false,
+            | Self::Unopened(_)
+            | Self::Waited(_) => false,
         }
+    }
+
+    /// Whether the attempt says anything of how the site does.
+    pub(crate) fn is_news(&self) -> bool {
+        !matches!(self, Self::Waited(_))
     }
 
     pub(crate) fn timed_out(after: std::time::Duration) -> Self {
@@ -64,7 +72,8 @@ impl std::fmt::Display for Failure {
             Self::Denied(text)
             | Self::Unauthenticated(text)
             | Self::Unreachable(text)
-            | Self::Broken(text) => f.write_str(text),
+            | Self::Broken(text)
+            | Self::Waited(text) => f.write_str(text),
             Self::WrongSize { expected, found } => {
                 write!(f, "has {found} bytes where {expected} are recorded")
             }

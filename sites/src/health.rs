@@ -78,9 +78,15 @@ impl Health {
         self.sites[site].lock().is_ejected(clock::now())
     }
 
+    /// Whether an attempt in the site's turn may be given up because the site was ejected since it began.
+    pub(crate) fn is_ejected_since(&self, attempt: &Attempt<'_>, site: usize) -> bool {
+        attempt.in_turn && self.is_ejected(site)
+    }
+
     /// Starts an attempt. Where the site's time is up, this attempt is its probe.
     pub(crate) fn begin(&self, site: usize) -> Attempt<'_> {
         let mut breaker = self.sites[site].lock();
+        let in_turn = breaker.ejected_until.is_none();
         let due = breaker
             .ejected_until
             .is_some_and(|until| clock::now() >= until);
@@ -91,6 +97,7 @@ impl Health {
         Attempt {
             breaker: &self.sites[site],
             probe,
+            in_turn,
         }
     }
 
@@ -110,6 +117,8 @@ impl Health {
 pub(crate) struct Attempt<'a> {
     breaker: &'a Mutex<Breaker>,
     probe: bool,
+    /// Whether the site was not ejected when this began.
+    in_turn: bool,
 }
 
 impl Attempt<'_> {

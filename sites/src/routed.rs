@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::attempt::{Taken, Want};
+use crate::attempt::{Ejected, Taken, WHOLE_BYTES_MAX, Want};
 use crate::coalesce;
 use crate::error::SitesError;
 use crate::failure::Failure;
@@ -21,6 +21,9 @@ use crate::tally::{Meter, ReadClass, ReadLog};
 /// First bytes within this many of the link's latencies, and this much more, count as local speed.
 const LOCAL_LATENCIES: u32 = 3;
 const LOCAL_ALLOWANCE: Duration = Duration::from_millis(20);
+
+/// The most that one range may have: what is recorded of a file may say any length, and each 8 MiB are a request.
+const RANGE_BYTES_MAX: u64 = 1 << 40;
 
 impl Sites {
     /// Ranges of a file, in the order they were asked for, all from one site.
@@ -75,6 +78,14 @@ impl Sites {
         log: &ReadLog,
     ) -> Result<Bytes, SitesError> {
         let one = match file.size {
+            Some(size) if size > WHOLE_BYTES_MAX => {
+                return Err(SitesError::Request {
+                    uri: file.uri.clone(),
+                    reason: format!(
+                        "it is recorded with {size} bytes, and files of more than {WHOLE_BYTES_MAX} are not read whole"
+                    ),
+                });
+            }
             Some(size) => {
                 let whole = 0..size;
                 self.read_ranges(file, route, &[whole], class, log).await?
@@ -87,21 +98,26 @@ impl Sites {
     /// A file whose size nobody records: each candidate's object is shown to `accept` until it takes one.
     ///
     /// `accept` says in words what is wrong with an object, for the error and the log.
-    pub async fn read_accepted<T>(
+    pub async fn read_accepted<T, A>(
         &self,
         uri: &CanonicalUri,
         route: &Route,
         log: &ReadLog,
-        mut accept: impl FnMut(&Bytes) -> Result<T, String> + Send,
-    ) -> Result<T, SitesError> {
+        mut accept: impl FnMut(Bytes) -> A + Send,
+    ) -> Result<T, SitesError>
+    where
+        A: Future<Output = Result<T, String>> + Send,
+    {
         let file = FileId::new(uri.clone(), None);
         let mut trial = Trial::new(&self.shared, &file, route, ReadClass::Metadata, log)?;
         while let Some(site) = trial.next() {
-            let taken = trial.attempt(site, Want::Whole).await;
-            let judged = taken.and_then(|taken| {
-                let bytes = taken.ranges.first().cloned().unwrap_or_default();
-                accept(&bytes).map_err(Failure::Rejected)
-            });
+            let judged = match trial.attempt(site, Want::Whole).await {
+                Ok(taken) => {
+                    let bytes = taken.ranges.into_iter().next().unwrap_or_default();
+                    accept(bytes).await.map_err(Failure::Rejected)
+                }
+                Err(failure) => Err(failure),
+            };
             match judged {
                 Ok(value) => return Ok(value),
                 Err(failure) => trial.failed(site, failure),
@@ -158,6 +174,16 @@ impl Shared {
 
 fn check_ranges(file: &FileId, ranges: &[Range<u64>]) -> Result<(), SitesError> {
     let end = file.size.unwrap_or(u64::MAX);
+    let long = |range: &&Range<u64>| range.end.saturating_sub(range.start) > RANGE_BYTES_MAX;
+    if let Some(range) = ranges.iter().find(long) {
+        return Err(SitesError::Request {
+            uri: file.uri.clone(),
+            reason: format!(
+                "bytes {} to {} were asked for, more than {RANGE_BYTES_MAX} at once",
+                range.start, range.end
+            ),
+        });
+    }
     match ranges.iter().find(|r| r.start > r.end || r.end > end) {
         None => Ok(()),
         Some(range) => Err(SitesError::Request {
@@ -200,19 +226,23 @@ impl<'a> Trial<'a> {
             candidates.push(origin);
         }
         let mut failures = Vec::new();
-        candidates.retain(
-            |site| match shared.quarantine.found(*site, uri, file.size) {
-                Some(found) if *site != origin => {
-                    failures.push((*site, Failure::Quarantined { found }));
-                    false
-                }
-                _ => true,
-            },
-        );
-        // Last come the sites that lately had no such file, and before them those that don't answer.
+        let quarantined = |site: usize| {
+            let found = shared.quarantine.found(site, uri, file.size);
+            found.filter(|_| site != origin)
+        };
+        // Without a size nobody knows whether the copy is wrong, or whoever recorded another size for it.
+        candidates.retain(|site| match quarantined(*site) {
+            Some(found) if file.size.is_some() => {
+                failures.push((*site, Failure::Quarantined { found }));
+                false
+            }
+            _ => true,
+        });
+        // Last come those, then the sites that lately had no such file, and before them those that don't answer.
         candidates.sort_by_key(|site| {
             let missed = *site != origin && shared.misses.has(*site, uri);
-            (missed, shared.health.is_ejected(*site))
+            let doubted = quarantined(*site).is_some();
+            (doubted, missed, shared.health.is_ejected(*site))
         });
         candidates.reverse();
         Ok(Self {
@@ -247,10 +277,14 @@ impl<'a> Trial<'a> {
         let meter =
             Meter::new(self.class, &shared.ids[site], self.log, &shared.totals).paid(charge);
         let breaker = shared.health.begin(site);
+        let ejected = || shared.health.is_ejected_since(&breaker, site);
+        let others = (!self.left.is_empty()).then_some(&ejected as Ejected<'_>);
         let taken = shared.sites[site]
-            .take(&place, self.file.size, want, gap, &meter)
+            .take(&place, self.file.size, want, (gap, others), &meter)
             .await;
         match &taken {
+            // Dropped without a verdict.
+            Err(failure) if !failure.is_news() => {}
             Err(failure) if !failure.is_answer() => breaker.failed(&failure.to_string()),
             _ => breaker.answered(),
         }
@@ -346,6 +380,7 @@ impl<'a> Trial<'a> {
                 error
             }
             Failure::Unreachable(_)
+            | Failure::Waited(_)
             | Failure::Broken(_)
             | Failure::Unopened(_)
             | Failure::OverBudget(_) => {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use arrow::array::RecordBatch;
-use landfast_proxy::client::{Client, Endpoint, Login};
+use landfast_proxy::client::{Client, Endpoint, Login, TlsFiles};
 use landfast_tests::catalogs::RestCatalog;
 use landfast_tests::fixtures::{Fixture, PREFIXES, home, lake, with_table};
 use landfast_tests::landfast::{Config, Landfast};
@@ -71,7 +71,7 @@ fn files_that_name_the_order_that_they_are_in_are_not_sorted_again_unless_they_s
         .iter()
         .find(|fixture| fixture.table == "java_sorted");
     let sorted = sorted.unwrap();
-    let endpoint = Endpoint::new(&landfast().uri(), None).unwrap();
+    let endpoint = Endpoint::new(&landfast().uri(), &TlsFiles::default()).unwrap();
     let plans = block_on(async {
         let mut client = Client::connect(&endpoint, Login::Nobody).await.unwrap();
         let make = "CREATE SCHEMA IF NOT EXISTS fixtures.orders";
@@ -160,7 +160,7 @@ fn check(engine: &str, landfast: &Landfast) {
     let fixtures = Fixture::of(engine).unwrap();
     assert!(!fixtures.is_empty(), "there are no fixtures by {engine}");
     let found = block_on(async {
-        let endpoint = Endpoint::new(&landfast.uri(), None).unwrap();
+        let endpoint = Endpoint::new(&landfast.uri(), &TlsFiles::default()).unwrap();
         let mut client = Client::connect(&endpoint, Login::Nobody).await.unwrap();
         let make = format!("CREATE SCHEMA IF NOT EXISTS fixtures.{engine}");
         client.query(&make).await.map(|_| ()).unwrap();

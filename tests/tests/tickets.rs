@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
-use landfast_proxy::client::{Client, Endpoint, Execution, Login};
+use landfast_proxy::client::{Client, Endpoint, Execution, Login, TlsFiles};
 use landfast_tests::catalogs::RestCatalog;
 use landfast_tests::fixtures::{Answered, Fixture, PREFIXES, home, lake, with_table};
 use landfast_tests::landfast::{Config, Landfast};
@@ -39,7 +39,7 @@ fn fixture(engine: &str, table: &str) -> Fixture {
 }
 
 async fn client(landfast: &Landfast) -> Client {
-    let endpoint = Endpoint::new(&landfast.uri(), None).unwrap();
+    let endpoint = Endpoint::new(&landfast.uri(), &TlsFiles::default()).unwrap();
     Client::connect(&endpoint, Login::Nobody).await.unwrap()
 }
 

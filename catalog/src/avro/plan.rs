@@ -78,6 +78,9 @@ fn pairs<'a>(
             {
                 return in_order(cursor, (item, &key.schema, &value.schema), each);
             }
+            if item.is_empty() {
+                return Err(wrong.into());
+            }
             loop {
                 let count = cursor.block(item)?;
                 if count == 0 {

@@ -338,3 +338,14 @@ proptest! {
         prop_assert!(cursor.is_empty());
     }
 }
+
+#[test]
+fn a_map_whose_pairs_take_no_bytes_is_refused_however_many_it_is_said_to_have() {
+    let schema = br#"{"type": "record", "name": "r", "fields": [{"name": "m", "type":
+        {"type": "array", "items": {"type": "record", "name": "none", "fields": []}}}]}"#;
+    let bytes = file(&[("avro.schema", schema)], "null", &[(1, long(i64::MAX))]);
+    let container = Container::open(&bytes).unwrap();
+    let map = &container.schema.record().unwrap()[0].schema;
+    let read = container.blocks(|_, cursor| counts(cursor, map, &mut Vec::new()));
+    assert!(read.is_err());
+}

@@ -252,6 +252,11 @@ impl BoundsBuilder {
         };
     }
 
+    /// What it takes to say that the files before this position, and after the last one with a bound, have none.
+    pub(super) fn padding_bytes(&self, at: usize) -> usize {
+        at.saturating_sub(self.ends.len()) * size_of::<u32>()
+    }
+
     pub(super) fn finish(mut self, files: usize) -> Bounds {
         self.ends.resize(files, NONE);
         let present = Present::new(files, |at| self.ends[at] != NONE);

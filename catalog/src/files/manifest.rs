@@ -19,6 +19,12 @@ use crate::bound::{compare_bounds, decode_bound, encode_bound};
 /// Bytes of texts and bounds that the files of one manifest have at most.
 const GATHERED_BYTES_MAX: usize = 2 << 30;
 
+/// What files without a count or bound take in the columns that have some, while they are gathered: bytes at most.
+const PADDING_BYTES_MAX: usize = 1 << 30;
+
+/// Columns times files of one manifest at most: what is kept has a few bits for each, whether anything is said or not.
+const CELLS_MAX: usize = 1 << 29;
+
 /// A column that a consumer asks about: its field id, and its type today.
 pub type WantedColumn = (i32, PrimitiveType);
 
@@ -399,6 +405,7 @@ pub(crate) struct FilesBuilder {
     /// For each kind of map, the columns of the last file's, in order: the next file's are the same, as a rule.
     last: [Vec<(i32, usize)>; 6],
     bounds_bytes: usize,
+    padding_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -427,7 +434,10 @@ impl FilesBuilder {
 
     /// Whether no more than what can be kept was gathered.
     pub(crate) fn fits(&self) -> bool {
+        let cells = self.columns.len().saturating_mul(self.rows.len());
         self.paths.len().max(self.bounds_bytes) < GATHERED_BYTES_MAX
+            && self.padding_bytes < PADDING_BYTES_MAX
+            && cells < CELLS_MAX
     }
 
     /// Takes one of the file's maps of counts.
@@ -437,6 +447,10 @@ impl FilesBuilder {
             let slot = self.slot(which as usize, nth, *id);
             let counts = &mut self.columns[slot].counts[which as usize];
             if counts.len() <= at {
+                self.padding_bytes += (at - counts.len()) * size_of::<i64>();
+                if self.padding_bytes >= PADDING_BYTES_MAX {
+                    return;
+                }
                 counts.resize(at, Sparse::ABSENT);
                 counts.push(number(*count));
             }
@@ -448,7 +462,12 @@ impl FilesBuilder {
         let at = self.rows.len() - 1;
         for (nth, (id, bytes)) in pairs.iter().enumerate() {
             let slot = self.slot(4 + which as usize, nth, *id);
-            self.columns[slot].bounds[which as usize].push(at, bytes);
+            let bounds = &mut self.columns[slot].bounds[which as usize];
+            self.padding_bytes += bounds.padding_bytes(at);
+            if self.padding_bytes >= PADDING_BYTES_MAX {
+                return;
+            }
+            bounds.push(at, bytes);
             self.bounds_bytes += bytes.len();
         }
     }
@@ -543,4 +562,56 @@ impl ColumnBuilder {
 /// Counts and lengths beyond what a signed number holds are as good as endless.
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> FileRow<'_> {
+        FileRow {
+            path,
+            rows: 1,
+            size: None,
+            sequence_number: 0,
+            first_row_id: None,
+            sort_order_id: None,
+            partition: 0,
+            split_offsets: &[],
+        }
+    }
+
+    #[test]
+    fn columns_that_begin_late_count_with_what_the_files_before_them_take() {
+        let mut files = FilesBuilder::default();
+        for _ in 0..=1_000 {
+            files.push(&file("gs://lake/f.parquet"));
+        }
+        files.counts(Count::Nulls, &[(1, 0)]);
+        files.counts(Count::Values, &[(2, 0)]);
+        files.bounds(Side::Lower, &[(3, &[1])]);
+        assert_eq!(files.padding_bytes, 1_000 * (8 + 8 + 4));
+        assert!(files.fits());
+        files.padding_bytes = PADDING_BYTES_MAX - 100;
+        files.counts(Count::Nulls, &[(4, 0)]);
+        assert!(!files.fits());
+        let column = files.columns.last().unwrap();
+        assert!(
+            column.counts.iter().all(Vec::is_empty),
+            "nothing is padded any more"
+        );
+    }
+
+    #[test]
+    fn a_manifest_with_more_columns_times_files_than_any_is_not_kept() {
+        let mut files = FilesBuilder::default();
+        files.push(&file("gs://lake/f.parquet"));
+        let all: Vec<(i32, u64)> = (0..1 << 16).map(|id| (id, 1)).collect();
+        files.counts(Count::Nulls, &all);
+        assert!(files.fits());
+        for _ in 0..1 << 13 {
+            files.push(&file("gs://lake/f.parquet"));
+        }
+        assert!(!files.fits());
+    }
 }

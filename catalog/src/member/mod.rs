@@ -8,7 +8,7 @@ use bytes::Bytes;
 use landfast_sites::CanonicalUri;
 use uuid::Uuid;
 
-use crate::{Result, SchemaName, TableName};
+use crate::{CatalogName, Result, SchemaName, TableName};
 
 pub(crate) mod folders;
 pub(crate) mod rest;
@@ -47,6 +47,31 @@ pub(crate) struct Pointer {
     pub(crate) uuid: Option<Uuid>,
     /// What to ask "has it changed?" with.
     pub(crate) etag: Option<String>,
+    /// Which of the documents that the location may stand for.
+    pub(crate) source: Source,
+}
+
+/// Which document is meant, where the location of a metadata file alone doesn't say it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// The file's: it is written once.
+    File,
+    /// The file's as the origin lists it: who commits to a folder that was restored uses names again.
+    Listed { size: u64, modified_ms: i64 },
+    /// What this catalog sends along: only its own tables are read by it.
+    Sent(CatalogName),
+}
+
+impl Pointer {
+    /// To a file that is written once.
+    pub(crate) fn to_file(metadata_location: CanonicalUri, uuid: Option<Uuid>) -> Self {
+        Self {
+            metadata_location,
+            uuid,
+            etag: None,
+            source: Source::File,
+        }
+    }
 }
 
 /// What a member answers to "where does this table stand?".

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
+use iceberg::spec::ManifestContentType;
 use landfast_sites::{CanonicalUri, ReadClass, ReadLog};
 use moka::future::Cache;
 use uuid::Uuid;
 
+use crate::member::Source;
 use crate::{
     CacheStats, CatalogError, CatalogErrorKind, DeleteFile, DeleteIndex, ManifestFiles,
     ManifestListing, Result, TableDocument, TableName,
@@ -18,15 +20,20 @@ use crate::{
 /// depends on besides the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
-    Metadata(CanonicalUri),
+    Metadata {
+        uri: CanonicalUri,
+        source: Source,
+    },
     List {
         uri: CanonicalUri,
         snapshot_id: i64,
     },
-    /// Entries inherit the numbers that the list gives.
+    /// Entries inherit the numbers that the list gives, and have the partition spec that it says.
     Manifest {
         uri: CanonicalUri,
         length: Option<u64>,
+        spec_id: i32,
+        content: ManifestContentType,
         sequence_number: i64,
         first_row_id: Option<u64>,
     },
@@ -34,15 +41,16 @@ pub(crate) enum Key {
     DeleteIndex(Arc<IndexKey>),
 }
 
-/// What an index of delete files depends on. Partition specs are only ever added, so the table's identity stands for them.
+/// What an index of delete files depends on. Partition specs are only ever added, so the table's identity stands for what
+/// they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct IndexKey {
     pub(crate) table: TableName,
     pub(crate) uuid: Uuid,
     pub(crate) location: CanonicalUri,
     pub(crate) schema_id: i32,
-    /// Each with the sequence number that its entries inherit.
-    pub(crate) manifests: Box<[(CanonicalUri, i64)]>,
+    /// Each with the sequence number and the partition spec that its entries have from the list.
+    pub(crate) manifests: Box<[(CanonicalUri, i64, i32)]>,
 }
 
 /// Something parsed, and how many bytes it was read from.
@@ -169,13 +177,13 @@ impl Entry {
 
 fn weigh(key: &Key, entry: &Entry) -> u32 {
     let key = match key {
-        Key::Metadata(uri) | Key::List { uri, .. } | Key::Manifest { uri, .. } => {
+        Key::Metadata { uri, .. } | Key::List { uri, .. } | Key::Manifest { uri, .. } => {
             uri.as_str().len()
         }
         Key::DeleteIndex(key) => {
             let manifests = key.manifests.iter();
-            let each =
-                manifests.map(|(uri, _)| uri.as_str().len() + size_of::<(CanonicalUri, i64)>());
+            let each = manifests
+                .map(|(uri, ..)| uri.as_str().len() + size_of::<(CanonicalUri, i64, i32)>());
             size_of::<IndexKey>() + each.sum::<usize>()
         }
     };

@@ -6,11 +6,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::TryStreamExt;
 use iceberg::spec::Snapshot;
-use landfast_sites::{CanonicalUri, ReadClass, ReadLog, Sites};
+use landfast_sites::{CanonicalUri, FileId, ReadClass, ReadLog, Sites};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
-use crate::member::{InlineMetadata, Pointer};
+use crate::member::{InlineMetadata, Pointer, Source};
 use crate::{
     CacheStats, CatalogError, DeleteFile, DeleteIndex, ManifestEntry, ManifestFiles,
     ManifestListing, ManifestSummary, Result, TableDocument, TableName, TableSnapshot, View,
@@ -25,6 +24,9 @@ mod repair;
 pub(crate) mod schema_json;
 mod view;
 mod visit;
+
+#[cfg(test)]
+mod tests;
 
 use cache::{Entry, IndexKey, Key, MetadataCache, Parsed};
 use document::Refusal;
@@ -56,44 +58,51 @@ impl MetadataReader {
         self.cache.stats()
     }
 
-    /// The metadata at a location, of the table with this identity where it is known.
+    /// The metadata that a pointer leads to, of the table with its identity where it is known.
     pub(crate) async fn metadata(
         &self,
         table: &TableName,
-        location: &CanonicalUri,
-        uuid: Option<Uuid>,
+        pointer: &Pointer,
         log: &ReadLog,
     ) -> Result<Arc<TableDocument>> {
-        let key = Key::Metadata(location.clone());
-        let found = self
-            .cache
-            .get(
-                key.clone(),
-                log,
-                self.read_metadata(table, location, uuid, log),
-            )
-            .await?;
-        let Entry::Metadata(parsed) = found else {
-            return Err(mixed_up(table));
-        };
-        if uuid.is_none_or(|uuid| has_uuid(&parsed.value, uuid)) {
-            return Ok(parsed.value);
+        let key = metadata_key(pointer);
+        let document = self.cached_or_read(table, pointer, log).await?;
+        if is_of(&document, pointer) {
+            return Ok(document);
         }
         // Somebody made a new table at an old path: what is cached is another table's.
         self.cache.remove(&key).await;
-        let found = self
-            .cache
-            .get(key, log, self.read_metadata(table, location, uuid, log))
-            .await?;
-        let Entry::Metadata(parsed) = found else {
-            return Err(mixed_up(table));
-        };
-        Ok(parsed.value)
+        let document = self.cached_or_read(table, pointer, log).await?;
+        if is_of(&document, pointer) {
+            return Ok(document);
+        }
+        // Another query was reading it at that moment, for the table that had the path before.
+        let (found, wanted) = (document.metadata.uuid(), pointer.uuid.unwrap_or_default());
+        Err(CatalogError::Corrupt {
+            table: table.clone(),
+            reason: format!(
+                "{} has the metadata of a table {found}, not of {wanted}",
+                pointer.metadata_location
+            ),
+        })
     }
 
-    /// The metadata at a location if it is cached.
-    pub(crate) fn cached_metadata(&self, location: &CanonicalUri) -> Option<Arc<TableDocument>> {
-        match self.cache.peek(&Key::Metadata(location.clone()))? {
+    async fn cached_or_read(
+        &self,
+        table: &TableName,
+        pointer: &Pointer,
+        log: &ReadLog,
+    ) -> Result<Arc<TableDocument>> {
+        let read = self.read_metadata(table, pointer, log);
+        match self.cache.get(metadata_key(pointer), log, read).await? {
+            Entry::Metadata(parsed) => Ok(parsed.value),
+            _ => Err(mixed_up(table)),
+        }
+    }
+
+    /// The metadata that a pointer leads to if it is cached.
+    pub(crate) fn cached_metadata(&self, pointer: &Pointer) -> Option<Arc<TableDocument>> {
+        match self.cache.peek(&metadata_key(pointer))? {
             Entry::Metadata(parsed) => Some(parsed.value),
             _ => None,
         }
@@ -102,7 +111,7 @@ impl MetadataReader {
     /// Takes the metadata that a member sent along, so that no site need be asked. What doesn't parse is left: reading
     /// the file says why.
     pub(crate) async fn offer(&self, pointer: &Pointer, inline: InlineMetadata) {
-        let key = Key::Metadata(pointer.metadata_location.clone());
+        let key = metadata_key(pointer);
         if let Some(Entry::Metadata(known)) = self.cache.peek(&key)
             && pointer
                 .uuid
@@ -135,16 +144,28 @@ impl MetadataReader {
     async fn read_metadata(
         &self,
         table: &TableName,
-        location: &CanonicalUri,
-        uuid: Option<Uuid>,
+        pointer: &Pointer,
         log: &ReadLog,
     ) -> Result<Entry> {
+        let (location, uuid) = (&pointer.metadata_location, pointer.uuid);
         let accept = move |bytes: &[u8]| match document::parse(bytes, uuid) {
             // Whole, and no other copy would say anything else.
             Err(Refusal::Damaged(reason)) => Err(reason),
             decided => Ok((decided, bytes.len() as u64)),
         };
-        let (decided, read_bytes) = self.read_accepted(location, log, accept).await?;
+        let (decided, read_bytes) = match pointer.source {
+            // A copy of what the name stood for before has another size.
+            Source::Listed { size, .. } => {
+                let file = FileId::new(location.clone(), Some(size));
+                let bytes = self.read_sized(&file, log).await?;
+                let accepted = self.blocking(move || accept(&bytes)).await;
+                let accepted = accepted.ok_or_else(|| stopped(table))?;
+                accepted.map_err(|reason| {
+                    Refusal::Damaged(reason).into_error(table, location.as_str())
+                })?
+            }
+            Source::File | Source::Sent(_) => self.read_accepted(location, log, accept).await?,
+        };
         let metadata = decided.map_err(|refusal| refusal.into_error(table, location.as_str()))?;
         Ok(Entry::Metadata(Parsed {
             value: Arc::new(metadata),
@@ -298,7 +319,10 @@ impl MetadataReader {
             location: table.location.clone(),
             schema_id: table.schema().schema_id(),
             manifests: known
-                .map(|manifest| (manifest.id.uri.clone(), manifest.sequence_number))
+                .map(|manifest| {
+                    let uri = manifest.id.uri.clone();
+                    (uri, manifest.sequence_number, manifest.spec_id)
+                })
                 .collect(),
         }));
         let index = async {
@@ -372,11 +396,7 @@ impl MetadataReader {
         parse: fn(&[u8], &ManifestSummary) -> Result<T, Refusal>,
     ) -> Result<(T, u64)> {
         let uri = &summary.id.uri;
-        let route = self.sites.route(uri);
-        let bytes = self
-            .sites
-            .read_whole(&summary.id, &route, ReadClass::Metadata, log)
-            .await?;
+        let bytes = self.read_sized(&summary.id, log).await?;
         let read_bytes = bytes.len() as u64;
         let wanted = summary.clone();
         let parsed = match self.blocking(move || parse(&bytes, &wanted)).await {
@@ -399,34 +419,32 @@ impl MetadataReader {
         Ok((value, read_bytes))
     }
 
-    /// Reads a whole file from the first site whose copy is accepted. The check parses, so all of it runs on a thread
-    /// that may block.
-    async fn read_accepted<T, F>(
-        &self,
-        uri: &CanonicalUri,
-        log: &ReadLog,
-        mut accept: F,
-    ) -> Result<T>
+    async fn read_sized(&self, file: &FileId, log: &ReadLog) -> Result<Bytes> {
+        let route = self.sites.route(&file.uri);
+        let read = self
+            .sites
+            .read_whole(file, &route, ReadClass::Metadata, log);
+        Ok(read.await?)
+    }
+
+    /// Reads a whole file from the first site whose copy is accepted. The check parses, so it runs on a thread that may
+    /// block; the read ends with the query.
+    async fn read_accepted<T, F>(&self, uri: &CanonicalUri, log: &ReadLog, accept: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnMut(&[u8]) -> std::result::Result<T, String> + Send + 'static,
+        F: Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync + 'static,
     {
-        let (sites, uri, log) = (self.sites.clone(), uri.clone(), log.clone());
-        let route = sites.route(&uri);
-        let runtime = tokio::runtime::Handle::current();
-        let read = move || {
-            runtime.block_on(async move {
-                sites
-                    .read_accepted(&uri, &route, &log, |bytes| accept(bytes))
-                    .await
-            })
+        let route = self.sites.route(uri);
+        let accept = Arc::new(accept);
+        let judge = |bytes: Bytes| {
+            let judged = Arc::clone(&accept);
+            let judged = self.blocking(move || judged(&bytes));
+            async move {
+                let stopped = || Err("parsing it was stopped".into());
+                judged.await.unwrap_or_else(stopped)
+            }
         };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(read) => Ok(read?),
-            Err(error) => Err(CatalogError::Invalid {
-                reason: format!("reading metadata was stopped: {error}"),
-            }),
-        }
+        Ok(self.sites.read_accepted(uri, &route, log, judge).await?)
     }
 
     /// Runs work for the processor on a thread that may block; none if the process is ending.
@@ -445,15 +463,26 @@ impl MetadataReader {
 }
 
 /// A v1 table may have no identity, and then fits all.
-fn has_uuid(document: &TableDocument, uuid: Uuid) -> bool {
+fn is_of(document: &TableDocument, pointer: &Pointer) -> bool {
     let found = document.metadata.uuid();
-    found == uuid || found.is_nil()
+    pointer
+        .uuid
+        .is_none_or(|wanted| found == wanted || found.is_nil())
+}
+
+fn metadata_key(pointer: &Pointer) -> Key {
+    Key::Metadata {
+        uri: pointer.metadata_location.clone(),
+        source: pointer.source.clone(),
+    }
 }
 
 fn manifest_key(summary: &ManifestSummary) -> Key {
     Key::Manifest {
         uri: summary.id.uri.clone(),
         length: summary.id.size,
+        spec_id: summary.spec_id,
+        content: summary.content,
         sequence_number: summary.sequence_number,
         first_row_id: summary.first_row_id,
     }

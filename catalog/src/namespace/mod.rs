@@ -11,7 +11,7 @@ use landfast_sites::{CanonicalUri, ReadLog, Sites, SitesErrorKind};
 use crate::member::folders::FoldersMember;
 use crate::member::rest::RestMember;
 use crate::member::sql::SqlMember;
-use crate::member::{Levels, Member};
+use crate::member::{Levels, Member, Pointer};
 use crate::metadata::MetadataReader;
 use crate::name::check_parts;
 use crate::{
@@ -243,7 +243,11 @@ impl Namespace {
         let log = ReadLog::new();
         match self
             .reader
-            .metadata(name, metadata_location, None, &log)
+            .metadata(
+                name,
+                &Pointer::to_file(metadata_location.clone(), None),
+                &log,
+            )
             .await
         {
             // Whoever named the file named it wrongly: no catalog is broken.

@@ -56,21 +56,15 @@ impl Namespace {
     ) -> Result<Arc<TableSnapshot>> {
         let mount = self.mount(&name.catalog)?;
         let current = self.current(mount, name, reading).await?;
-        let Pointer {
-            metadata_location,
-            uuid,
-            ..
-        } = current.pointer;
-        let document = self
-            .reader
-            .metadata(name, &metadata_location, uuid, log)
-            .await?;
+        let pointer = current.pointer;
+        let document = self.reader.metadata(name, &pointer, log).await?;
         let (pinned, schema) = as_of
             .find(&document.metadata, &document.refs)
             .map_err(|none| none.into_error(name, &document.metadata))?;
         check_listed(name, pinned.as_ref())?;
         let read = document.read_as(&schema);
-        let snapshot = TableSnapshot::of(name.clone(), metadata_location, (*document).clone());
+        let location = pointer.metadata_location;
+        let snapshot = TableSnapshot::of(name.clone(), location, (*document).clone());
         let mut snapshot = snapshot.at(as_of.clone(), pinned, read);
         snapshot.pointer_validated = current.validated;
         snapshot.stale = current.stale;
@@ -85,10 +79,20 @@ impl Namespace {
     pub async fn resolve_pinned(&self, pin: &Pin, log: &ReadLog) -> Result<Arc<TableSnapshot>> {
         let mount = self.mount(&pin.table.catalog)?;
         let uuid = Some(pin.uuid).filter(|uuid| !uuid.is_nil());
-        let document = self
-            .reader
-            .metadata(&pin.table, &pin.metadata_location, uuid, log)
-            .await?;
+        let slot = mount
+            .pointer_slot(&pin.table.schema, &pin.table.table)
+            .await;
+        let known = slot
+            .known()
+            .filter(|known| known.value.metadata_location == pin.metadata_location);
+        let pointer = match &known {
+            Some(known) => Pointer {
+                uuid,
+                ..known.value.clone()
+            },
+            None => Pointer::to_file(pin.metadata_location.clone(), uuid),
+        };
+        let document = self.reader.metadata(&pin.table, &pointer, log).await?;
         let snapshot = match pin.snapshot_id {
             None => None,
             Some(snapshot_id) => Some(
@@ -105,12 +109,6 @@ impl Namespace {
         check_listed(&pin.table, snapshot.as_ref())?;
         let read = document.read_as(&pinned_schema(pin, &document, snapshot.as_ref()));
         let now = self.clock.now();
-        let slot = mount
-            .pointer_slot(&pin.table.schema, &pin.table.table)
-            .await;
-        let known = slot
-            .known()
-            .filter(|known| known.value.metadata_location == pin.metadata_location);
         let location = pin.metadata_location.clone();
         let table = TableSnapshot::of(pin.table.clone(), location, (*document).clone());
         let mut table = table.at(pin.as_of.clone(), snapshot, read);
@@ -218,9 +216,7 @@ impl Namespace {
             .get(&(name.schema.clone(), name.table.clone()))
             .now_or_never()??
             .known()?;
-        let document = self
-            .reader
-            .cached_metadata(&known.value.metadata_location)?;
+        let document = self.reader.cached_metadata(&known.value)?;
         let mut table = TableSnapshot::of(
             name.clone(),
             known.value.metadata_location,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::{CatalogError, Clock, Result};
+use crate::{CatalogError, CatalogErrorKind, Clock, Result};
 
 /// An answer, and when the question was put.
 #[derive(Debug, Clone)]
@@ -103,6 +103,8 @@ impl<T: Clone> Slot<T> {
                 self.store(generation, known.clone());
                 Ok(known)
             }
+            // What one query may not pay for says nothing of the member, and the next query may pay for it.
+            Err(error) if error.kind() == CatalogErrorKind::OverBudget => Err(error),
             Err(error) => {
                 let mut state = self.state.lock();
                 state.failed = Some((clock.now(), error.clone()));
@@ -231,6 +233,34 @@ mod tests {
         assert!(run(slot.get(&*clock, Age::AtMost(Duration::MAX), failing)).is_err());
         assert_eq!(slot.known().unwrap().value, 1);
         assert!(slot.failure().is_some());
+    }
+
+    #[test]
+    fn what_one_caller_may_not_pay_for_is_tried_again_by_the_one_that_waits() {
+        let (slot, clock) = (Slot::<u32>::default(), clock());
+        let (begun, wait) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+        let poor = slot.get(&*clock, Age::FromNow, |_| async {
+            begun.notify_one();
+            wait.notified().await;
+            let error = landfast_sites::SitesError::OverBudget {
+                uri: landfast_sites::CanonicalUri::new("gs://lake/v.json"),
+                site: landfast_sites::SiteId::new("cloud").unwrap(),
+                usd: 1.0,
+                spent_usd: 0.0,
+                usd_max: 0.5,
+            };
+            Err(CatalogError::from(error))
+        });
+        let rich = async {
+            begun.notified().await;
+            let read = slot.get(&*clock, Age::FromNow, |_| async { Ok(2) });
+            let let_go = async { wait.notify_one() };
+            futures::join!(read, let_go).0
+        };
+        let (poor, rich) = run(async { futures::join!(poor, rich) });
+        assert_eq!(poor.unwrap_err().kind(), CatalogErrorKind::OverBudget);
+        assert_eq!(rich.unwrap().value, 2);
+        assert!(slot.failure().is_none());
     }
 
     /// What a history of one slot is made of.

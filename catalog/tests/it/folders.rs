@@ -114,6 +114,38 @@ async fn a_folder_is_followed_as_its_writer_commits() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_used_again_stands_for_what_was_written_last() {
+    let folder = Folder::new().await;
+    let write = |file: &str, writing: &str| {
+        folder.commit_as(file, |document| {
+            document["properties"]["writing"] = json!(writing);
+        });
+    };
+    let writing = || async {
+        let table = folder.read(Reading::STRONG).await.unwrap();
+        table.metadata.properties()["writing"].clone()
+    };
+    write("v5.metadata.json", "first");
+    assert_eq!(writing().await, "first");
+    write("v6.metadata.json", "lost by a restore");
+    assert_eq!(writing().await, "lost by a restore");
+    let old = folder.read(Reading::STRONG).await.unwrap();
+    let lost = "gs://lake/orders/metadata/v6.metadata.json";
+    // A copy of it stays at a nearer site.
+    folder.lake.copy_near(lost);
+    std::fs::remove_file(folder.lake.path("cloud", lost)).unwrap();
+    assert_eq!(writing().await, "first");
+    write("v6.metadata.json", "after the restore");
+    assert_eq!(writing().await, "after the restore");
+    let pinned = folder
+        .namespace
+        .resolve_pinned(&old.pin(), &ReadLog::new())
+        .await
+        .unwrap();
+    assert_eq!(pinned.snapshot_id(), old.snapshot_id());
+}
+
+#[tokio::test]
 async fn a_half_written_file_is_passed_over_until_it_is_whole() {
     let folder = Folder::new().await;
     folder.commit("v1.metadata.json");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use landfast_catalog::{
     CatalogErrorKind, CatalogName, MemberSpec, MemberStatus, Namespace, NamespaceSpec, Reading,
-    RestAuth, RestSpec, SchemaName,
+    RestAuth, RestSpec, SchemaName, TableName,
 };
 use landfast_sites::{CanonicalUri, GoogleCredential, ReadLog};
 use secrecy::SecretString;
@@ -258,6 +258,30 @@ async fn an_oauth2_token_is_renewed_before_it_expires() {
         asked.body,
         "grant_type=client_credentials&scope=catalog&client_id=landfast&client_secret=hunter2+%26+co"
     );
+}
+
+#[tokio::test]
+async fn a_token_that_is_said_to_live_for_ever_is_used_and_renewed_within_a_month() {
+    let double = RestDouble::start(|seen| {
+        if seen.path() == "/v1/oauth/tokens" {
+            let answer = json!({"access_token": "t", "expires_in": u64::MAX});
+            return Some(Reply::ok(answer));
+        }
+        empty(seen)
+    })
+    .await;
+    let (lake, clock) = (Lake::new(), HandClock::new());
+    let spec = NamespaceSpec::new(vec![double.member(oauth())]);
+    let namespace = Namespace::with_clock(spec, lake.sites.clone(), clock.clone()).unwrap();
+    for days in [0, 29, 2] {
+        clock.pass(Duration::from_secs(days * 24 * 60 * 60));
+        namespace.probe(&lake_name()).await.unwrap();
+    }
+    let asked = double.seen();
+    let asked = asked
+        .iter()
+        .filter(|seen| seen.path() == "/v1/oauth/tokens");
+    assert_eq!(asked.count(), 2);
 }
 
 #[tokio::test]
@@ -533,6 +557,39 @@ async fn metadata_that_the_catalog_sends_along_is_used_and_asked_for_by_tag_next
         .map(|seen| seen.header("if-none-match").map(str::to_owned))
         .collect();
     assert_eq!(tags, [None, Some("\"v1\"".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_one_catalog_sends_along_is_not_read_for_anothers_table() {
+    let lake = Lake::new();
+    let (double, location) = with_orders(&lake).await;
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&lake.get("cloud", location.as_str())).unwrap();
+    document["properties"]["sent-by"] = json!("other");
+    let location = location.as_str().to_owned();
+    let other = RestDouble::start(move |seen| {
+        let asked = seen.path() == "/v1/namespaces/shop/tables/orders";
+        let answer = json!({"metadata-location": location, "metadata": document, "config": {}});
+        asked.then(|| Reply::ok(answer))
+    })
+    .await;
+    let other = MemberSpec {
+        name: CatalogName::new("other").unwrap(),
+        ..other.member(RestSpec::default())
+    };
+    let namespace = of(&lake, vec![double.member(RestSpec::default()), other]);
+    for (catalog, sent_by) in [("lake", None), ("other", Some("other")), ("lake", None)] {
+        let name = TableName {
+            catalog: CatalogName::new(catalog).unwrap(),
+            ..table_name("orders")
+        };
+        let table = namespace
+            .resolve(&name, Reading::STRONG, &ReadLog::new())
+            .await
+            .unwrap();
+        let found = table.metadata.properties().get("sent-by");
+        assert_eq!(found.map(String::as_str), sent_by, "{catalog}");
+    }
 }
 
 #[tokio::test]

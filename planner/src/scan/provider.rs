@@ -220,9 +220,12 @@ impl LakeTable {
         let manifests = self.manifests_of.as_deref();
         let pruner = pruner
             .of_files(named)
-            .of_manifests(manifests, self.table.schema());
+            .of_manifests(manifests, self.table.schema())
+            .deciding(&self.spec_ids());
         match &self.files {
-            Files::Loaded(files) => Ok(Survivors::of_loaded(files, pruner, wanted, enough)),
+            Files::Loaded(files) => {
+                Survivors::of_loaded((&*self.table, &**files), pruner, wanted, enough)
+            }
             Files::Listed { namespace, listing } => {
                 let listed = (&*self.table, &**namespace, &**listing);
                 Survivors::of_listed(listed, pruner, wanted, enough, &self.context.log).await

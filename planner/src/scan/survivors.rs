@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use landfast_catalog::{
-    DataFile, ManifestFiles, ManifestListing, ManifestSummary, Namespace, SnapshotFiles,
-    TableSnapshot, WantedColumn,
+    CatalogError, DataFile, ManifestFiles, ManifestListing, ManifestSummary, Namespace,
+    SnapshotFiles, TableName, TableSnapshot, WantedColumn,
 };
 use landfast_sites::ReadLog;
 
@@ -58,6 +58,7 @@ pub(super) struct Wanted {
 /// What looks through manifests, on any thread.
 #[derive(Debug)]
 struct Look {
+    table: TableName,
     pruner: Pruner,
     wanted: Wanted,
     kept: AtomicUsize,
@@ -72,9 +73,12 @@ struct Looked {
 }
 
 impl Look {
-    fn at(&self, manifest: &ManifestFiles) -> Looked {
+    fn at(&self, manifest: &ManifestFiles) -> Result<Looked> {
         let files = manifest.len();
-        let mask = self.pruner.kept(manifest);
+        let mask = self.pruner.kept(manifest).map_err(|reason| {
+            let table = self.table.clone();
+            DataFusionError::External(Box::new(CatalogError::Corrupt { table, reason }))
+        })?;
         let count = mask.count(files);
         let before = self.kept.fetch_add(count, Ordering::Relaxed);
         let metrics: &[WantedColumn] = if before + count <= self.wanted.files_with_metrics_max {
@@ -93,13 +97,13 @@ impl Look {
             sizes.sum()
         };
         let kept = mask.positions(files);
-        Looked {
+        Ok(Looked {
             files,
             kept: kept
                 .map(|at| (manifest.file(at, metrics), column_bytes(at)))
                 .collect(),
             totals: self.totals(manifest, &mask),
-        }
+        })
     }
 
     fn totals(&self, manifest: &ManifestFiles, mask: &Mask) -> Totals {
@@ -129,27 +133,28 @@ impl Look {
 impl Survivors {
     /// Prunes manifests that were all read.
     pub(super) fn of_loaded(
-        files: &SnapshotFiles,
+        (table, files): (&TableSnapshot, &SnapshotFiles),
         pruner: Pruner,
         wanted: Wanted,
         enough: Option<u64>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut gathered = Gathered::new(enough, wanted.deletes.clone());
         let look = Look {
+            table: table.name.clone(),
             pruner,
             wanted,
             kept: AtomicUsize::new(0),
         };
         for manifest in &files.manifests {
-            if gathered.add(look.at(manifest)).is_break() {
+            if gathered.add(look.at(manifest)?).is_break() {
                 break;
             }
         }
-        Self {
+        Ok(Self {
             files_total: files.count() as u64,
             manifests_total: files.manifests.len() as u64,
             ..gathered.survivors
-        }
+        })
     }
 
     /// Prunes manifests by what their list says, then reads and prunes the rest. Where so many rows are enough, stops
@@ -168,6 +173,7 @@ impl Survivors {
             .partition(|manifest| pruner.keeps_manifest(manifest));
         let mut gathered = Gathered::new(enough, wanted.deletes.clone());
         let look = Arc::new(Look {
+            table: table.name.clone(),
             pruner,
             wanted,
             kept: AtomicUsize::new(0),
@@ -176,11 +182,21 @@ impl Survivors {
             let look = Arc::clone(&look);
             Arc::new(move |manifest: &ManifestFiles| look.at(manifest))
         };
-        let mut take = |looked| gathered.add(looked);
+        let mut failed = None;
+        let mut take = |looked: Result<Looked>| match looked {
+            Ok(looked) => gathered.add(looked),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        };
         namespace
             .visit(table, &kept, log, &looked_at, &mut take)
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let unseen = kept.iter().skip(gathered.manifests as usize);
         let unseen = unseen
             .chain(&left_out)

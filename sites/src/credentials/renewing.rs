@@ -17,6 +17,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 /// After a renewal that failed, a token that is still valid is used this long before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// A token is taken to live no longer, whatever its issuer says.
+const LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A token as its issuer gave it.
 pub(super) struct Fetched {
     pub(super) token: SecretString,
@@ -63,12 +66,13 @@ impl<I: Issuer> GoogleTokens for Renewing<I> {
         let asked_at = clock::now();
         match self.issuer.fetch().await {
             Ok(fetched) => {
-                let early = RENEW_BEFORE.min(fetched.lifetime / 5);
+                let lifetime = fetched.lifetime.min(LIFETIME_MAX);
+                let early = RENEW_BEFORE.min(lifetime / 5);
                 let token = fetched.token.clone();
                 *held = Some(Held {
                     token: fetched.token,
-                    renew_at: asked_at + (fetched.lifetime - early),
-                    expires_at: asked_at + fetched.lifetime,
+                    renew_at: asked_at + (lifetime - early),
+                    expires_at: asked_at + lifetime,
                 });
                 Ok(token)
             }
@@ -115,6 +119,25 @@ mod tests {
                 lifetime: Duration::from_secs(3600),
             })
         }
+    }
+
+    #[derive(Debug)]
+    struct Endless;
+
+    #[async_trait]
+    impl Issuer for Endless {
+        async fn fetch(&self) -> Result<Fetched, SitesError> {
+            Ok(Fetched {
+                token: "t".into(),
+                lifetime: Duration::from_secs(u64::MAX),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_said_to_live_for_ever_is_used() {
+        let tokens = Renewing::new(Endless);
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), "t");
     }
 
     fn issuer() -> &'static Counting {

@@ -310,7 +310,7 @@ fn reads_can_be_sent_to_other_threads() {
     sent(
         &world
             .sites
-            .read_accepted(&id.uri, &route, &log, |_| Ok::<_, String>(())),
+            .read_accepted(&id.uri, &route, &log, |_| async { Ok::<_, String>(()) }),
     );
     sent(&world.sites.list(&site("gcp"), &id.uri, 1));
     sent(&world.sites.inventory().refresh(&id.uri));
@@ -447,7 +447,7 @@ async fn an_object_that_is_not_accepted_sends_the_read_to_the_next_site() {
     world.put(&["gcp"], "t/metadata/v1.json", b"{}").await;
     let log = ReadLog::new();
     let at = uri("gs://lake/t/metadata/v1.json");
-    let accept = |bytes: &Bytes| {
+    let accept = |bytes: Bytes| async move {
         if bytes.ends_with(b"}") {
             Ok(bytes.len())
         } else {
@@ -473,7 +473,7 @@ async fn an_object_that_is_not_accepted_sends_the_read_to_the_next_site() {
         ),
         (6, 1, 0)
     );
-    let none = |_: &Bytes| Err::<(), _>("another table's".to_owned());
+    let none = |_| async { Err::<(), _>("another table's".to_owned()) };
     let error = world
         .sites
         .read_accepted(&at, &route(&["dc-east"]), &log, none)
@@ -565,4 +565,78 @@ async fn a_slow_site_is_still_read_within_its_time_out() {
     let log = ReadLog::new();
     assert_eq!(read(&world, &["dc-east"], &log).await.unwrap(), expected());
     assert!(data_of(&log, "dc-east").first_byte.unwrap() >= Duration::from_millis(20));
+}
+
+#[tokio::test]
+async fn a_recorded_length_that_no_file_has_is_refused_before_anything_is_asked_for() {
+    let world = filled(&["gcp"]).await;
+    let (huge, log) = (file(URI, i64::MAX as u64), ReadLog::new());
+    let origin = route(&[]);
+    let whole = world.sites.read_whole(&huge, &origin, DATA, &log).await;
+    let whole = whole.unwrap_err();
+    assert_eq!(whole.kind(), SitesErrorKind::Invalid);
+    assert!(whole.to_string().contains("9223372036854775807"), "{whole}");
+    let all = [0..i64::MAX as u64];
+    let ranges = world.sites.read_ranges(&huge, &origin, &all, DATA, &log);
+    assert_eq!(ranges.await.unwrap_err().kind(), SitesErrorKind::Invalid);
+    assert_eq!(world.stores["gcp"].gets(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_one_table_has_doubts_about_still_serves_another_that_knows_no_size() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    let log = ReadLog::new();
+    // Somebody's metadata records a length that the file never had: the origin's copy is no better.
+    let (wrong, east) = (file(URI, 999), route(&["dc-east"]));
+    let read = world.sites.read_ranges(&wrong, &east, &[0..10], DATA, &log);
+    read.await.unwrap_err();
+    world.stores["gcp"].set(Some(Fault::Refuses503));
+    let at = uri(URI);
+    let accept = |bytes: Bytes| async move { Ok::<_, String>(bytes.len()) };
+    let read = world.sites.read_accepted(&at, &east, &log, accept);
+    assert_eq!(read.await.unwrap(), 1_000_000);
+}
+
+/// All turns of a site, as reads that hang would have them.
+fn all_turns(world: &World, name: &str) -> (usize, u32) {
+    let index = world.sites.shared.index(&site(name)).unwrap();
+    let free = world.sites.shared.sites[index].turns.available_permits();
+    (index, u32::try_from(free).unwrap())
+}
+
+#[tokio::test]
+async fn a_read_waits_no_longer_for_a_turn_than_for_an_answer_where_another_site_has_the_file() {
+    let world = hasty(&["dc-east", "gcp"]);
+    world
+        .put(&["gcp", "dc-east"], KEY, &pattern(1_000_000))
+        .await;
+    let (east, turns) = all_turns(&world, "dc-east");
+    let shared = &world.sites.shared;
+    let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
+    let log = ReadLog::new();
+    let read = read(&world, &["dc-east", "gcp"], &log).await;
+    assert_eq!(read.unwrap(), expected());
+    assert_eq!(data_of(&log, "dc-east").requests, 0);
+    assert_eq!(shared.health.state(east), (HealthState::Up, None));
+    drop(taken);
+}
+
+#[tokio::test]
+async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    let (east, turns) = all_turns(&world, "dc-east");
+    let shared = &world.sites.shared;
+    let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
+    let log = ReadLog::new();
+    let ejected = async {
+        // The read has come by now: both are polled in this order, by one task.
+        for _ in 0..5 {
+            shared.health.begin(east).failed("time-out");
+        }
+        drop(taken);
+    };
+    let read = read(&world, &["dc-east", "gcp"], &log);
+    let (read, ()) = futures::join!(read, ejected);
+    assert_eq!(read.unwrap(), expected());
+    assert_eq!(world.stores["dc-east"].gets(), 0);
 }

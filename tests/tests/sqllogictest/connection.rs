@@ -1,6 +1,6 @@
 //! A connection that the files' statements are sent over.
 
-use landfast_proxy::client::{Client, ClientError, Endpoint, Login};
+use landfast_proxy::client::{Client, ClientError, Endpoint, Login, TlsFiles};
 
 use crate::cells;
 

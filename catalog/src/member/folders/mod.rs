@@ -14,7 +14,7 @@ use landfast_sites::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::member::{Levels, Member, Pointer, PointerAnswer};
+use crate::member::{Levels, Member, Pointer, PointerAnswer, Source};
 use crate::metadata::document::{self, MetadataHead, Refusal};
 use crate::{CatalogError, CatalogName, FoldersSpec, Result, SchemaName, TableName};
 
@@ -264,6 +264,10 @@ fn pointer(file: &Listed, uuid: Option<Uuid>) -> Pointer {
         metadata_location: file.uri.clone(),
         uuid: uuid.filter(|uuid| !uuid.is_nil()),
         etag: None,
+        source: Source::Listed {
+            size: file.size,
+            modified_ms: file.modified_ms,
+        },
     }
 }
 

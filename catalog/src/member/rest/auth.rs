@@ -22,6 +22,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// A token's life where the endpoint doesn't say it.
 const LIFE_UNSAID: Duration = Duration::from_secs(60 * 60);
 
+/// A token is taken to live no longer, whatever the endpoint says.
+const LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Gives each request its bearer token.
 pub(super) enum Authority {
     Nobody,
@@ -239,6 +242,7 @@ impl OAuth2 {
             AuthFailure::Denied(format!("{at} sends an answer without an access token"))
         })?;
         let life = answer.expires_in.map_or(LIFE_UNSAID, Duration::from_secs);
+        let life = life.min(LIFE_MAX);
         let early = RENEW_BEFORE.min(life / 5);
         Ok(Token {
             value: answer.access_token.into(),

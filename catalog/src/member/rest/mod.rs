@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::member::{InlineMetadata, Levels, Member, Pointer, PointerAnswer, ViewAnswer};
+use crate::member::{InlineMetadata, Levels, Member, Pointer, PointerAnswer, Source, ViewAnswer};
 use crate::metadata::document::LoadTableHead;
 use crate::{CatalogError, CatalogName, Clock, RestSpec, Result, SchemaName, TableName};
 
@@ -266,6 +266,7 @@ impl Member for RestMember {
             metadata_location: CanonicalUri::new(location),
             uuid: head.metadata.table_uuid,
             etag,
+            source: Source::Sent(self.name.clone()),
         };
         Ok(PointerAnswer::At(pointer, Some(InlineMetadata(body))))
     }

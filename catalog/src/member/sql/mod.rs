@@ -174,11 +174,7 @@ impl Member for SqlMember {
             Some(Some(location)) => {
                 let metadata_location = CanonicalUri::new(location);
                 Ok(PointerAnswer::At(
-                    Pointer {
-                        metadata_location,
-                        uuid: None,
-                        etag: None,
-                    },
+                    Pointer::to_file(metadata_location, None),
                     None,
                 ))
             }

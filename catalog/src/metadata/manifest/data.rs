@@ -7,7 +7,7 @@ use iceberg::spec::{ManifestContentType, Struct};
 
 use super::inherit::Inheritance;
 use super::raw::{EntryReader, RawEntry};
-use super::{check_content, refuse_encrypted};
+use super::{check_header, refuse_encrypted};
 use crate::avro::{Container, Malformed};
 use crate::files::{Count, FileRow, FilesBuilder, ManifestFiles, ManifestSummary, Side};
 use crate::metadata::document::Refusal;
@@ -15,7 +15,7 @@ use crate::metadata::document::Refusal;
 /// Parses a data manifest and keeps its live files.
 pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<ManifestFiles, Refusal> {
     let container = Container::open(bytes)?;
-    check_content(&container, ManifestContentType::Data)?;
+    check_header(&container, summary, ManifestContentType::Data)?;
     let reader = EntryReader::new(&container)?;
     let mut inheritance = Inheritance::new(summary);
     let mut partitions = Partitions::default();

@@ -8,7 +8,7 @@ use landfast_sites::{CanonicalUri, FileId};
 
 use super::inherit::Inheritance;
 use super::raw::{EntryReader, RawEntry};
-use super::{check_content, refuse_encrypted};
+use super::{check_header, refuse_encrypted};
 use crate::avro::Container;
 use crate::deletes::{
     ColumnSpan, DELETED_FILE_PATH, DeleteContent, DeleteFile, DeleteFormat, only_data_file,
@@ -19,7 +19,7 @@ use crate::metadata::document::Refusal;
 /// Parses a delete manifest and keeps its live files.
 pub(crate) fn parse(bytes: &[u8], summary: &ManifestSummary) -> Result<Vec<DeleteFile>, Refusal> {
     let container = Container::open(bytes)?;
-    check_content(&container, ManifestContentType::Deletes)?;
+    check_header(&container, summary, ManifestContentType::Deletes)?;
     let reader = EntryReader::new(&container)?;
     let inheritance = Inheritance::new(summary);
     let mut partitions: HashMap<Box<[u8]>, Arc<Struct>> = HashMap::new();

@@ -13,6 +13,7 @@ mod tests;
 use iceberg::spec::ManifestContentType;
 
 use crate::avro::{Container, Malformed};
+use crate::files::ManifestSummary;
 use crate::metadata::document::Refusal;
 
 pub(crate) use data::parse;
@@ -27,8 +28,20 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// A manifest that says itself what it holds must say what is expected.
-fn check_content(container: &Container<'_>, expected: ManifestContentType) -> Result<(), Refusal> {
+/// A manifest that says itself what it holds, and in which partitions, must say what is expected.
+fn check_header(
+    container: &Container<'_>,
+    summary: &ManifestSummary,
+    expected: ManifestContentType,
+) -> Result<(), Refusal> {
+    let spec_id = container.text("partition-spec-id");
+    let spec_id = spec_id.and_then(|text| text.parse::<i32>().ok());
+    if let Some(found) = spec_id.filter(|found| *found != summary.spec_id) {
+        return Err(Refusal::Damaged(format!(
+            "its partition spec is {found}, and the manifest list says {}",
+            summary.spec_id
+        )));
+    }
     let found = match container.text("content") {
         Some("deletes") => ManifestContentType::Deletes,
         Some("data") => ManifestContentType::Data,

@@ -175,11 +175,16 @@ const SPEC: &[u8] =
     {"name": "never", "transform": "void", "source-id": 4, "field-id": 1003}]"#;
 
 fn manifest(codec: &str, entries: &[Written]) -> Vec<u8> {
+    manifest_of_spec(codec, entries, "0")
+}
+
+fn manifest_of_spec(codec: &str, entries: &[Written], spec_id: &str) -> Vec<u8> {
     let schema = schema_v3();
-    let header: [(&str, &[u8]); 5] = [
+    let header: [(&str, &[u8]); 6] = [
         ("avro.schema", schema.as_bytes()),
         ("schema", TABLE_SCHEMA),
         ("partition-spec", SPEC),
+        ("partition-spec-id", spec_id.as_bytes()),
         ("format-version", b"3"),
         ("content", b"data"),
     ];
@@ -212,6 +217,19 @@ fn a_v3_manifest_with_a_variant_in_its_schema_is_read_under_every_codec() {
             assert_eq!(&*file.split_offsets, [4]);
         }
     }
+}
+
+#[test]
+fn a_manifest_of_another_partition_spec_than_listed_is_refused_and_never_shared() {
+    let mut listed = summary();
+    assert!(parse(&manifest_of_spec("null", &[Written::new(0)], "7"), &listed).is_err());
+    let key = crate::metadata::manifest_key(&listed);
+    listed.spec_id = 7;
+    assert!(parse(&manifest_of_spec("null", &[Written::new(0)], "7"), &listed).is_ok());
+    assert_ne!(crate::metadata::manifest_key(&listed), key);
+    let key = crate::metadata::manifest_key(&listed);
+    listed.content = ManifestContentType::Deletes;
+    assert_ne!(crate::metadata::manifest_key(&listed), key);
 }
 
 #[test]

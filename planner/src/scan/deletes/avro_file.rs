@@ -24,6 +24,9 @@ use super::rows::{BATCH_ROWS, RowsWanted};
 use crate::scan::columns::{FileColumns, FileSchema};
 use crate::types::FIELD_ID_KEY;
 
+/// What the fixed fields of a batch take at most: a null takes as much as a value there.
+const FIXED_BYTES_MAX: usize = 64 << 20;
+
 /// Gives the columns of a whole delete file, batch by batch, each with how many bytes its block takes.
 ///
 /// # Errors
@@ -68,11 +71,20 @@ pub(super) fn read(
         .map(|column| reassign_expr_columns(column, &read))
         .collect();
     let found = roots.iter().filter_map(|at| file.fields().get(*at));
+    let found = found.collect::<Vec<_>>();
+    let rows_max = rows_max(
+        found
+            .iter()
+            .map(|field| fixed_bytes(&field.of))
+            .fold(0, usize::saturating_add),
+    );
+    let rows_max = rows_max.map_err(|reason| corrupt(uri, reason))?;
     let mut rows = Rows {
         uri,
         read,
-        found: found.map(Values::of).collect(),
+        found: found.into_iter().map(Values::of).collect(),
         columns: columns?,
+        rows_max,
         gathered: 0,
         each,
     };
@@ -91,6 +103,8 @@ struct Rows<'a> {
     found: Vec<Values>,
     /// What is wanted, made of these.
     columns: Vec<Arc<dyn PhysicalExpr>>,
+    /// Rows of a batch.
+    rows_max: usize,
     gathered: usize,
     each: &'a mut dyn FnMut(&[ArrayRef], usize) -> Result<()>,
 }
@@ -104,7 +118,7 @@ impl AvroTaker for Rows<'_> {
             pushed.map_err(|error| corrupt(self.uri, error.strip_backtrace()))?;
         }
         self.gathered += 1;
-        if self.gathered < BATCH_ROWS {
+        if self.gathered < self.rows_max {
             return Ok(());
         }
         self.give(block_bytes)
@@ -133,6 +147,29 @@ impl Rows<'_> {
         columns
             .map(|column| column.evaluate(&batch)?.into_array(rows))
             .collect()
+    }
+}
+
+/// How many rows with so many bytes of fixed fields are a batch.
+fn rows_max(fixed_bytes: usize) -> std::result::Result<usize, String> {
+    match FIXED_BYTES_MAX.checked_div(fixed_bytes) {
+        None => Ok(BATCH_ROWS),
+        Some(0) => Err(format!(
+            "its rows have fixed fields of {fixed_bytes} bytes, more than {FIXED_BYTES_MAX}"
+        )),
+        Some(rows) => Ok(rows.min(BATCH_ROWS)),
+    }
+}
+
+/// What the fixed fields in a value take, there or not.
+fn fixed_bytes(of: &AvroType) -> usize {
+    match of {
+        AvroType::Fixed(length) => *length,
+        AvroType::Record(fields) => {
+            let each = fields.iter().map(|field| fixed_bytes(&field.of));
+            each.fold(0, usize::saturating_add)
+        }
+        _ => 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a filter to questions about single columns.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -29,6 +31,19 @@ impl Test {
             Self::Column(id, question) => may(*id, question),
             Self::All(tests) => tests.iter().all(|test| test.may_hold(may)),
             Self::Any(tests) => tests.iter().any(|test| test.may_hold(may)),
+        }
+    }
+
+    /// The columns that it asks about.
+    pub(super) fn columns(&self, into: &mut BTreeSet<i32>) {
+        match self {
+            Self::Unknown | Self::Always(_) => {}
+            Self::Column(id, _) => {
+                into.insert(*id);
+            }
+            Self::All(tests) | Self::Any(tests) => {
+                tests.iter().for_each(|test| test.columns(into));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod mask;
 mod paths;
 mod project;
 mod question;
+mod tuple;
 
 #[cfg(test)]
 mod oracle;
@@ -31,6 +32,7 @@ pub(super) use mask::Mask;
 pub(super) use paths::files_named;
 use project::project;
 use question::{Known, Question};
+use tuple::typed;
 
 /// The filters of one scan, ready to be asked of manifests and files.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(super) struct Pruner {
     types: BTreeMap<i32, PrimitiveType>,
     /// The only files that are wanted, where they are named.
     files: Option<BTreeSet<String>>,
+    /// The columns by whose partition values alone a filter is decided.
+    deciding: BTreeSet<i32>,
 }
 
 /// One field of a partition spec, as pruning needs it.
@@ -74,7 +78,24 @@ impl Pruner {
             specs,
             types: types.collect(),
             files: None,
+            deciding: BTreeSet::new(),
         }
+    }
+
+    /// The same, where nobody looks at rows again for the filters that partitions of these specs decide.
+    pub(super) fn deciding(mut self, spec_ids: &[i32]) -> Self {
+        let specs: Option<Vec<&[SpecField]>> = spec_ids
+            .iter()
+            .map(|id| self.specs.get(id).map(Vec::as_slice))
+            .collect();
+        let decided = self
+            .tests
+            .iter()
+            .filter(|test| is_decided(test, specs.as_deref().unwrap_or_default()));
+        let mut deciding = BTreeSet::new();
+        decided.for_each(|test| test.columns(&mut deciding));
+        self.deciding = deciding;
+        self
     }
 
     /// The same, of these files alone where they are named.
@@ -141,8 +162,12 @@ impl Pruner {
     }
 
     /// The files of a manifest that may have rows that pass.
-    pub(super) fn kept(&self, files: &ManifestFiles) -> Mask {
+    ///
+    /// # Errors
+    /// Why the partition of a file doesn't decide a filter that nobody else decides.
+    pub(super) fn kept(&self, files: &ManifestFiles) -> Result<Mask, String> {
         let spec = self.specs.get(&files.spec_id);
+        self.check(files, spec.map(Vec::as_slice).unwrap_or_default())?;
         let columns = Columns {
             files,
             spec: spec.map(Vec::as_slice).unwrap_or_default(),
@@ -155,10 +180,44 @@ impl Pruner {
             }
             kept = kept.and(columns.kept(test));
         }
-        match &self.files {
+        Ok(match &self.files {
             Some(wanted) if kept != Mask::None => kept.and(named(files, wanted)),
             _ => kept,
+        })
+    }
+
+    /// Whether every partition has values that the filters which it decides can be asked of.
+    fn check(&self, files: &ManifestFiles, fields: &[SpecField]) -> Result<(), String> {
+        if self.deciding.is_empty() {
+            return Ok(());
         }
+        for partition in files.partitions() {
+            let values = partition.fields();
+            let wrong = |what: String| {
+                let (manifest, spec) = (&files.id.uri, files.spec_id);
+                Err(format!(
+                    "in its manifest {manifest} a partition of the spec {spec} {what}"
+                ))
+            };
+            if values.len() != fields.len() {
+                let (found, due) = (values.len(), fields.len());
+                return wrong(format!("has {found} values, and the spec has {due} fields"));
+            }
+            let deciding = fields.iter().zip(values).filter(|(field, _)| {
+                field.transform == Transform::Identity && self.deciding.contains(&field.source_id)
+            });
+            for (field, value) in deciding {
+                if let (Some(value), Some(of)) = (value, &field.result)
+                    && !matches!(value, Literal::Primitive(value) if typed(value, of).is_some())
+                {
+                    let id = field.source_id;
+                    return wrong(format!(
+                        "has a value that is no {of}, for the field id {id}"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a filter is decided for every row by the file's partition alone, in each of the given specs: then no
@@ -174,18 +233,9 @@ impl Pruner {
             .iter()
             .map(|id| Some(spec_fields(metadata.partition_spec_by_id(*id)?, schema)))
             .collect();
-        let Some(specs) = specs else { return false };
-        let identity = |id: i32| {
-            specs.iter().all(|fields| {
-                let field = fields
-                    .iter()
-                    .find(|field| field.source_id == id && field.transform == Transform::Identity);
-                field
-                    .and_then(|field| field.source.as_ref())
-                    .is_some_and(decides_exactly)
-            })
-        };
-        !specs.is_empty() && test.is_decided_by(&identity)
+        let specs = specs.unwrap_or_default();
+        let specs: Vec<&[SpecField]> = specs.iter().map(Vec::as_slice).collect();
+        is_decided(&test, &specs)
     }
 
     /// Whether filters take or leave whole partitions of a snapshot: of its data files, and of its delete files.
@@ -200,6 +250,21 @@ impl Pruner {
         let mut filters = filters.iter();
         filters.all(|filter| Self::decides(metadata, schema, filter, &specs))
     }
+}
+
+/// Whether a test is decided for every row by the file's partition alone, in each of some specs; in none of none.
+fn is_decided(test: &Test, specs: &[&[SpecField]]) -> bool {
+    let identity = |id: i32| {
+        specs.iter().all(|fields| {
+            let field = fields
+                .iter()
+                .find(|field| field.source_id == id && field.transform == Transform::Identity);
+            field
+                .and_then(|field| field.source.as_ref())
+                .is_some_and(decides_exactly)
+        })
+    };
+    !specs.is_empty() && test.is_decided_by(&identity)
 }
 
 impl SpecField {
@@ -260,7 +325,11 @@ fn partition_may(fields: &[SpecField], partition: &Struct, id: i32, question: &Q
         };
         match value {
             None => projected.may_hold(&Known::null()),
-            Some(Literal::Primitive(value)) => projected.may_hold(&Known::exactly(value)),
+            Some(Literal::Primitive(value)) => field
+                .result
+                .as_ref()
+                .and_then(|of| typed(value, of))
+                .is_none_or(|value| projected.may_hold(&Known::exactly(&value))),
             Some(_) => true,
         }
     })

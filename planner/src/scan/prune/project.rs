@@ -11,6 +11,9 @@ use super::question::{Op, Prefix, Question};
 /// Microseconds that iceberg's calendar arithmetic is sure to take: about 220,000 years to either side of 1970.
 const CALENDAR_MICROS_MAX: i64 = 7_000_000_000_000_000_000;
 
+/// An hour in microseconds.
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// Days that it is sure to take.
 const CALENDAR_DAYS_MAX: i32 = 90_000_000;
 
@@ -36,7 +39,14 @@ fn project_bucket(
     transform: Transform,
     source: &PrimitiveType,
 ) -> Option<Question> {
-    let bucket = |value: &PrimitiveLiteral| apply(value, transform, source);
+    let bucket = |value: &PrimitiveLiteral| match (value, in_micros(source)) {
+        // Buckets of nanoseconds are those of the microseconds that they are in.
+        (PrimitiveLiteral::Long(nanos), Some(source)) => {
+            let micros = PrimitiveLiteral::Long(nanos.div_euclid(1000));
+            apply(&micros, transform, &source)
+        }
+        _ => apply(value, transform, source),
+    };
     match question {
         Question::Compare(Op::Eq, value) => Some(Question::Compare(Op::Eq, bucket(value)?)),
         Question::In(values) => Some(Question::In(
@@ -70,9 +80,18 @@ fn project_calendar(
     transform: Transform,
     source: &PrimitiveType,
 ) -> Option<Question> {
-    let unit = |value: &PrimitiveLiteral| match apply(value, transform, source)? {
-        PrimitiveLiteral::Int(unit) => Some(unit),
-        _ => None,
+    let unit = |value: &PrimitiveLiteral| match (transform, value) {
+        (Transform::Day, PrimitiveLiteral::Int(day)) => Some(*day),
+        // Not by iceberg: it cuts times of the last second of a day before 1970 off towards it.
+        (Transform::Day | Transform::Hour, PrimitiveLiteral::Long(at)) => {
+            let hours = at.div_euclid(hour_of(source)?);
+            let hours_each = if transform == Transform::Day { 24 } else { 1 };
+            i32::try_from(hours.div_euclid(hours_each)).ok()
+        }
+        _ => match apply(value, transform, source)? {
+            PrimitiveLiteral::Int(unit) => Some(unit),
+            _ => None,
+        },
     };
     let late = |unit: i32| if unit < 0 { unit + 1 } else { unit };
     match question {
@@ -94,6 +113,25 @@ fn project_calendar(
         }
         Question::IsNull | Question::IsNotNull => Some(question.clone()),
         Question::StartsWith(_) => None,
+    }
+}
+
+/// An hour in the unit of a type of timestamps.
+fn hour_of(source: &PrimitiveType) -> Option<i64> {
+    use PrimitiveType as T;
+    match source {
+        T::Timestamp | T::Timestamptz => Some(HOUR_MICROS),
+        T::TimestampNs | T::TimestamptzNs => Some(HOUR_MICROS * 1000),
+        _ => None,
+    }
+}
+
+/// The type of microseconds for one of nanoseconds.
+fn in_micros(source: &PrimitiveType) -> Option<PrimitiveType> {
+    match source {
+        PrimitiveType::TimestampNs => Some(PrimitiveType::Timestamp),
+        PrimitiveType::TimestamptzNs => Some(PrimitiveType::Timestamptz),
+        _ => None,
     }
 }
 

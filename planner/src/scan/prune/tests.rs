@@ -1,8 +1,9 @@
-//! Manifests left out by their partition summaries.
+//! Manifests left out by their partition summaries, and files by their partitions.
 
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
-use iceberg::spec::{Datum, FieldSummary, TableMetadata};
-use landfast_catalog::{ManifestListing, ManifestSummary};
+use iceberg::spec::{Datum, FieldSummary, Literal, PrimitiveLiteral, Struct, TableMetadata};
+use landfast_catalog::{DataFile, ManifestFiles, ManifestListing, ManifestSummary};
 use landfast_sites::{CanonicalUri, FileId};
 
 use super::Pruner;
@@ -184,4 +185,120 @@ fn a_delete_file_of_no_partition_is_of_more_than_a_partition() {
     assert!(!takes(by_n(), &listing(&[0], &[0, 1])));
     assert!(!takes(by_n(), &listing(&[0, 1], &[])));
     assert!(!takes(col("s").eq(lit("ba")), &listing(&[0], &[])));
+}
+
+/// A table whose column `at` is partitioned so.
+fn partitioned(of: &str, transform: &str) -> TableMetadata {
+    let columns = vec![lake::column(1, "at", of)];
+    let metadata = lake::metadata(columns, &[&[(1, "part", transform)]]);
+    serde_json::from_value(lake::v3(metadata)).unwrap()
+}
+
+/// A manifest of one file that has this partition.
+fn one_file(values: Vec<PrimitiveLiteral>) -> ManifestFiles {
+    let partition = values
+        .into_iter()
+        .map(|value| Some(Literal::Primitive(value)));
+    let id = FileId::new(CanonicalUri::new("gs://lake/f.parquet"), Some(9));
+    let file = DataFile::new(id, 1, 0, Struct::from_iter(partition));
+    let manifest = FileId::new(CanonicalUri::new("gs://lake/m.avro"), None);
+    ManifestFiles::new(manifest, 0, vec![file])
+}
+
+fn keeps_file(table: &TableMetadata, filter: Expr, part: PrimitiveLiteral) -> bool {
+    let pruner = Pruner::new(table, table.current_schema(), &[filter]);
+    pruner.kept(&one_file(vec![part])).unwrap().count(1) == 1
+}
+
+/// In microseconds since 1970.
+fn micros(at: i64) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(at), None))
+}
+
+/// In nanoseconds since 1970.
+fn nanos(at: i64) -> Expr {
+    lit(ScalarValue::TimestampNanosecond(Some(at), None))
+}
+
+#[test]
+fn the_last_second_of_a_day_before_1970_is_of_that_day() {
+    // 1965-06-30 is 1,646 days before 1970, and 23:59:59.25 is 0.75 s before its end.
+    let day = PrimitiveLiteral::Int(-1_646);
+    let at = -1_645 * 86_400_000_000 - 750_000;
+    let table = partitioned("timestamp", "day");
+    for at in [at, at - 249_999, at + 749_998] {
+        assert!(keeps_file(&table, col("at").eq(micros(at)), day.clone()));
+        assert!(keeps_file(&table, col("at").gt_eq(micros(at)), day.clone()));
+        let either = vec![micros(at), micros(0)];
+        let either = col("at").in_list(either, false);
+        assert!(keeps_file(&table, either, day.clone()));
+    }
+    let midnight = at + 750_000;
+    assert!(!keeps_file(
+        &table,
+        col("at").eq(micros(midnight)),
+        day.clone()
+    ));
+    let table = partitioned("timestamp_ns", "day");
+    assert!(keeps_file(
+        &table,
+        col("at").eq(nanos(at * 1_000)),
+        day.clone()
+    ));
+    let last = midnight * 1_000 - 1;
+    assert!(keeps_file(&table, col("at").eq(nanos(last)), day));
+    let table = partitioned("timestamp_ns", "hour");
+    let hour = PrimitiveLiteral::Int(-1_645 * 24 - 1);
+    assert!(keeps_file(&table, col("at").eq(nanos(last)), hour));
+}
+
+#[test]
+fn buckets_of_nanoseconds_are_those_of_the_microsecond_before_them() {
+    let table = partitioned("timestamp_ns", "bucket[16]");
+    // Murmur3 of -1 and 0 as eight bytes, by Iceberg's appendix B.
+    let (before, epoch) = (PrimitiveLiteral::Int(8), PrimitiveLiteral::Int(12));
+    for at in [-1, -999, -1_000] {
+        assert!(keeps_file(&table, col("at").eq(nanos(at)), before.clone()));
+        assert!(!keeps_file(&table, col("at").eq(nanos(at)), epoch.clone()));
+    }
+    assert!(keeps_file(&table, col("at").eq(nanos(999)), epoch));
+}
+
+#[test]
+fn partition_values_are_read_as_the_type_that_their_column_has_now() {
+    let days = PrimitiveLiteral::Int(2);
+    let table = partitioned("timestamp", "identity");
+    let two_days = 2 * 86_400_000_000;
+    assert!(keeps_file(
+        &table,
+        col("at").eq(micros(two_days)),
+        days.clone()
+    ));
+    assert!(!keeps_file(&table, col("at").eq(micros(2)), days));
+    let table = partitioned("decimal(9, 2)", "identity");
+    let money = |cents| lit(ScalarValue::Decimal128(Some(cents), 9, 2));
+    // Bytes for which the manifest doesn't say that they are a decimal.
+    let bytes = PrimitiveLiteral::Binary(vec![0xff, 0x38]);
+    assert!(keeps_file(&table, col("at").eq(money(-200)), bytes.clone()));
+    assert!(!keeps_file(&table, col("at").eq(money(200)), bytes));
+}
+
+#[test]
+fn a_partition_that_cannot_be_judged_decides_nothing() {
+    let table = table();
+    let of = |filter: Expr| Pruner::new(&table, table.current_schema(), &[filter]);
+    let text = PrimitiveLiteral::String("a".into());
+    let number = PrimitiveLiteral::Long(1);
+    let filter = || col("n").eq(lit(7_i64));
+    for odd in [
+        vec![number],
+        vec![text.clone(), text, PrimitiveLiteral::Boolean(true)],
+    ] {
+        let odd = one_file(odd);
+        let kept = of(filter()).kept(&odd).unwrap();
+        assert_eq!(kept.count(1), 1, "rows are still looked at");
+        assert!(of(filter()).deciding(&[0]).kept(&odd).is_err());
+        let not_decided = of(filter()).deciding(&[0, 1]).kept(&odd).unwrap();
+        assert_eq!(not_decided.count(1), 1);
+    }
 }

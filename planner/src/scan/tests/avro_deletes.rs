@@ -232,3 +232,46 @@ async fn what_is_wrong_with_a_delete_file_in_avro_is_said_and_names_it() {
     let text = refused(keys(&lake, &[1], &avro(&listed, &[long(0)], 1))).await;
     assert!(text.contains("'0'"), "{text}");
 }
+
+/// Keys of `n` and of `a` within `w`, beside which a fixed field lies that is null and that nobody asks for.
+fn beside_a_fixed(lake: &Lake, length: u32, rows: i64) -> Table {
+    let data = rows_of(lake, 10);
+    let fixed = json!({"type": "fixed", "name": "wide", "size": length});
+    let inner = json!({"type": "record", "name": "w", "fields": [
+        optional(4, "a", "int"), optional(5, "b", fixed),
+    ]});
+    let fields = json!([optional(3, "w", inner), optional(1, "n", "int")]);
+    let row = |n: i64| {
+        let within = [present(Some(long(n))), present(None)].concat();
+        [present(Some(within)), present(Some(long(n)))].concat()
+    };
+    let rows: Vec<Vec<u8>> = (0..rows).map(row).collect();
+    let deletes = vec![keys(lake, &[1, 4], &avro(&fields, &rows, 100))];
+    let within = json!({"type": "struct", "fields": [column(4, "a", "int")]});
+    let columns = vec![
+        column(1, "n", "long"),
+        column(2, "s", "string"),
+        column(3, "w", within),
+    ];
+    lake.table_with_deletes(metadata(columns, &[]), vec![data], deletes)
+}
+
+#[tokio::test]
+async fn a_fixed_field_of_a_gigabyte_is_refused_before_any_row_is_read() {
+    let lake = Lake::new();
+    let table = beside_a_fixed(&lake, 1 << 30, 2);
+    let error = table.error("select n from t").await;
+    assert!(
+        error.contains("fixed fields of 1073741824 bytes"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn wide_fixed_fields_are_read_in_batches_of_few_rows() {
+    let lake = Lake::new();
+    let table = beside_a_fixed(&lake, 1 << 20, 200);
+    // No row of the file has a `w`, so none has a deleted key.
+    let rows = table.rows("select n from t order by n limit 2").await;
+    assert_eq!(rows, ["0", "1"]);
+}

@@ -328,3 +328,24 @@ async fn booleans_prune_by_partition() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_filter_left_to_partitions_fails_where_a_partition_does_not_fit_its_spec() {
+    let lake = Lake::new();
+    let numbers = batch(vec![(
+        field(1, "n", DataType::Int64),
+        longs([Some(1), Some(2)]),
+    )]);
+    let uri = format!("{ROOT}/data/odd.parquet");
+    let file = lake.write(&uri, &numbers, 0, vec![]);
+    let metadata = metadata(vec![column(1, "n", "long")], &[&[(1, "n", "identity")]]);
+    let table = lake.table(metadata, vec![file]);
+    for sql in [
+        "select n from t where n = 1",
+        "select n from t where n > 0 limit 1",
+    ] {
+        let error = table.error(sql).await;
+        assert!(error.contains("the spec has 1 fields"), "{error}");
+    }
+    assert_eq!(table.rows("select n from t where n % 2 = 0").await, ["2"]);
+}
