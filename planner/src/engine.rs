@@ -24,6 +24,7 @@ mod policy;
 mod receipt;
 mod session;
 mod show;
+mod stack;
 mod system;
 mod table_columns;
 mod tables;
@@ -64,6 +65,7 @@ use crate::{Asker, PlannerError, Result};
 use logical::Wanted;
 use names::Names;
 use policy::PolicySwitch;
+use stack::with_deep_stack;
 use temporary::{Temporary, TemporaryLimits};
 
 /// What an [`Engine`] is built from.
@@ -454,18 +456,6 @@ impl Engine {
     fn first_listing_wait() -> std::time::Duration {
         FIRST_LISTING_WAIT
     }
-}
-
-/// The stack that planning a deep statement gets; committed only as it is used.
-const DEEP_STACK_BYTES: usize = 64 << 20;
-
-/// Runs a future on a stack of its own: a deep statement takes more than a runtime's threads have.
-async fn with_deep_stack<F: Future>(future: F) -> F::Output {
-    let mut future = Box::pin(future);
-    std::future::poll_fn(move |context| {
-        stacker::grow(DEEP_STACK_BYTES, || future.as_mut().poll(context))
-    })
-    .await
 }
 
 /// Names of things that don't exist, as errors.

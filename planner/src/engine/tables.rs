@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use super::limited::LimitedTable;
 use super::metadata_tables::MetadataTable;
 use super::names_wanted::{NamesWanted, TableOfTables};
+use super::stack::with_room;
 use super::target::Target;
 use super::temporary::{Temporary, TemporaryTable, is_temporary};
 use super::views::{ViewQuery, Within};
@@ -269,7 +270,9 @@ impl Engine {
                 let tables = bound.distinct();
                 let made = tables.iter().map(|table| {
                     let extended = bound.is_extended(table);
-                    Box::pin(self.provider(table, extended, asker, context, state))
+                    with_room(Box::pin(
+                        self.provider(table, extended, asker, context, state),
+                    ))
                 });
                 let made = try_join_all(made).await?;
                 self.view_provider(view, &made, state)
@@ -280,7 +283,8 @@ impl Engine {
                     .ok_or_else(|| PlannerError::internal("a limited table is of no table"))?;
                 let policys = limited.hides_rows().then(|| self.policys_state());
                 let state = policys.as_ref().unwrap_or(state);
-                let inner = Box::pin(self.provider(inner, false, asker, context, state)).await;
+                let inner = Box::pin(self.provider(inner, false, asker, context, state));
+                let inner = with_room(inner).await;
                 let inner = inner.map_err(|error| hushed(&error, &table.name))?;
                 self.limited_provider(limited, &table.name, inner, state)
             }

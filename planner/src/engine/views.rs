@@ -23,6 +23,7 @@ use landfast_catalog::{
 };
 
 use super::logical::Bound;
+use super::stack::with_room;
 use super::tables::{Resolved, Resolving, Source};
 use super::{Engine, session};
 use crate::access::Access;
@@ -148,7 +149,7 @@ impl Engine {
             within,
             ..how
         };
-        let bound = Box::pin(self.bind(&query, inner)).await?;
+        let bound = with_room(Box::pin(self.bind(&query, inner))).await?;
         let largest = bound.distinct().iter().map(|table| table.relations()).max();
         let relations = count_relations(&query).saturating_mul(largest.unwrap_or(1).max(1));
         if relations > RELATIONS_MAX {

@@ -237,7 +237,10 @@ mod tests {
         let mut renderer = Renderer::new(OutputFormat::Csv, batch.schema(), 10, &mut out);
         renderer.batch(&batch).unwrap();
         renderer.finish().unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "s\n\"{\"\"n\"\":1}\"\n\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "s\n\"{\"\"n\"\":1}\"\n\"\"\n"
+        );
     }
 
     #[test]

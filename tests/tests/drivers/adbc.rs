@@ -290,7 +290,7 @@ fn adbc_from_rust_queries_binds_lists_and_stops() {
             "lake.tpch.nation.n_nationkey lake.tpch.nation.n_name lake.tpch.nation.n_regionkey lake.tpch.nation.n_comment",
         ),
         ("table schema", "n_name of 4"),
-        ("table types", "SYSTEM TABLE TABLE VIEW"),
+        ("table types", "LOCAL TEMPORARY SYSTEM TABLE TABLE VIEW"),
         ("info", "1"),
     ]);
     found.say(&[

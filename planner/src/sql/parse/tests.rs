@@ -505,27 +505,16 @@ fn an_error_deep_within_nested_expressions_is_told_before_all_ways_to_read_it_we
         ("ARRAY[NOT (", ")]"),
         ("SUBSTRING(CASE ", " WHEN 1 THEN 2 END FROM 1)"),
     ] {
-        for depth in [40, 90] {
-            for from in [
-                "SELECT ",
-                "SELECT * FROM t WHERE ",
-                "SELECT * FROM a.b.",
-                "SELECT (a, ",
-            ] {
-                let text = format!(
-                    "{from}{}1 1 1{} LIMIT x",
-                    open.repeat(depth),
-                    close.repeat(depth)
-                );
-                let error = refused(&text);
-                assert!(
-                    matches!(
-                        error.kind(),
-                        ErrorKind::InvalidArgument | ErrorKind::ResourceExhausted
-                    ),
-                    "{text}: {error}"
-                );
-            }
+        for from in ["SELECT ", "SELECT * FROM a.b."] {
+            let text = format!("{from}{}1 1 1{} LIMIT x", open.repeat(60), close.repeat(60));
+            let error = refused(&text);
+            assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::InvalidArgument | ErrorKind::ResourceExhausted
+                ),
+                "{text}: {error}"
+            );
         }
     }
 }
