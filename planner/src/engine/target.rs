@@ -275,7 +275,11 @@ impl Engine {
         }
         if catalog.as_str() == SYSTEM_CATALOG {
             if fits(schema, TEMPORARY_SCHEMA) {
-                let tables: Vec<&str> = how.temporary.all().map(|table| table.name()).collect();
+                // What may be read of them is known already: views see none, and a statement that is planned again sees
+                // none but those that it read.
+                let seen = !how.within.is_in_view() && how.pins.is_empty();
+                let tables = how.temporary.all().filter(|_| seen);
+                let tables: Vec<&str> = tables.map(|table| table.name()).collect();
                 return own(catalog, SchemaName::new(TEMPORARY_SCHEMA)?, table, &tables);
             }
             if !fits(schema, SYSTEM_SCHEMA) {

@@ -26,7 +26,7 @@ pub fn redact(text: &str, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         return unreadable();
     }
-    if stands_for_a_plan(text) {
+    if stands_for_a_plan(text) || stands_for_an_upload(text) {
         return text.to_owned();
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else {
@@ -50,10 +50,25 @@ pub fn hide_quoted(redacted: &str) -> String {
 /// The same text with all names hidden, for statements whose names were not all found: what was meant as a literal, and
 /// lost its quotes or was written in the quotes of names, fails as an unknown name. Only SQL's own words are left.
 pub fn hide_names(redacted: &str) -> String {
-    if redacted.starts_with(UNREADABLE) {
+    if redacted.starts_with(UNREADABLE) || stands_for_a_plan(redacted) {
         return redacted.to_owned();
     }
     hide(redacted, hide_words)
+}
+
+/// Whether a text is what stands for an upload in records: `INGEST INTO TEMPORARY "t"`. There is nothing but a name in it.
+fn stands_for_an_upload(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("INGEST INTO ") else {
+        return false;
+    };
+    let name = rest.strip_prefix("TEMPORARY ").unwrap_or(rest);
+    let is_part = |token: &Token| match token {
+        Token::Word(word) => word.quote_style == Some('"'),
+        Token::Period => true,
+        _ => false,
+    };
+    let tokens = Tokenizer::new(&GenericDialect {}, name).tokenize();
+    tokens.is_ok_and(|tokens| !tokens.is_empty() && tokens.iter().all(is_part))
 }
 
 fn hide(redacted: &str, bare: impl Fn(&str, &mut String)) -> String {
@@ -167,6 +182,25 @@ mod tests {
 
     fn redacted(text: &str) -> String {
         redact(text, 1 << 20)
+    }
+
+    #[test]
+    fn what_stands_for_an_upload_or_a_plan_is_shown_as_it_is() {
+        for text in [
+            r#"INGEST INTO TEMPORARY "t""#,
+            r#"INGEST INTO "lake"."s"."a ""b""""#,
+        ] {
+            assert_eq!(redact(text, 1000), text);
+        }
+        for text in [
+            "INGEST INTO TEMPORARY hush",
+            r#"INGEST INTO "t" SELECT 'hush'"#,
+        ] {
+            let shown = hide_names(&redact(text, 1000));
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+        let plan = crate::substrait_text(b"a plan");
+        assert_eq!(hide_names(&redact(&plan, 1000)), plan);
     }
 
     #[test]

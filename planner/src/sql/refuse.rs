@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArguments, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, ObjectName,
-    OrderByKind, Query, Select, SelectItem, SetExpr, Spanned, Statement, TableAlias, TableFactor,
-    Visit, Visitor, WildcardAdditionalOptions, WindowSpec, WindowType,
+    OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned,
+    Statement, TableAlias, TableFactor, Visit, Visitor, WildcardAdditionalOptions, WindowSpec,
+    WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -160,6 +161,12 @@ fn query_clauses(query: &Query) -> Flow {
 fn set_expr(body: &SetExpr, query: &Query) -> Flow {
     match body {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
+        // The engine's joins for these don't count how often a row is there.
+        SetExpr::SetOperation {
+            op: op @ (SetOperator::Except | SetOperator::Minus | SetOperator::Intersect),
+            set_quantifier: SetQuantifier::All | SetQuantifier::AllByName,
+            ..
+        } => no(format!("{op} ALL"), query.span()),
         SetExpr::SetOperation { left, right, .. } => {
             set_expr(left, query)?;
             set_expr(right, query)

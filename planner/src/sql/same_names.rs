@@ -6,10 +6,11 @@
 //! within a query, nobody could say which of the two is meant.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Visit, Visitor,
+    Expr, Ident, Query, Select, SelectItem, SetExpr, Visit, Visitor,
 };
 
 /// What divides a name from the number that tells it apart.
@@ -17,10 +18,13 @@ const MARK: char = '\u{1f}';
 
 /// Gives columns of the outermost SELECT names of their own where the engine would refuse them for their name.
 pub(crate) fn tell_apart(query: &mut Query) {
-    let ordered_by = names_in_order_by(query);
-    let Some(items) = outermost(query) else {
+    let mentioned = names_mentioned(query);
+    let Some(select) = outermost(query) else {
         return;
     };
+    // With one relation, a wildcard's column of some name is the column of that name.
+    let alone = matches!(select.from.as_slice(), [only] if only.joins.is_empty());
+    let items = &mut select.projection;
     let wildcard = items.iter().any(|item| {
         matches!(
             item,
@@ -36,7 +40,8 @@ pub(crate) fn tell_apart(query: &mut Query) {
             SelectItem::UnnamedExpr(expr) => {
                 let text = expr.to_string();
                 let column = column_name(expr);
-                let again = !seen.insert(text.clone()) || (wildcard && column.is_some());
+                let stood_for = column.is_some_and(|name| alone || !mentioned.contains(name));
+                let again = !seen.insert(text.clone()) || (wildcard && stood_for);
                 let name = column.map_or(text, str::to_string);
                 names.insert(name.clone());
                 if again {
@@ -46,9 +51,9 @@ pub(crate) fn tell_apart(query: &mut Query) {
                     };
                 }
             }
-            // An ORDER BY of a name that two columns have could mean either.
+            // Elsewhere in the query, a name that two columns have could mean either.
             SelectItem::ExprWithAlias { alias, .. }
-                if !names.insert(alias.value.clone()) && !ordered_by.contains(&alias.value) =>
+                if !names.insert(alias.value.clone()) && !mentioned.contains(&alias.value) =>
             {
                 *alias = marked(&alias.value, first + at);
             }
@@ -91,20 +96,20 @@ fn column_name(expr: &Expr) -> Option<&str> {
     }
 }
 
-fn outermost(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
+fn outermost(query: &mut Query) -> Option<&mut Select> {
     match query.body.as_mut() {
-        SetExpr::Select(select) => Some(&mut select.projection),
+        SetExpr::Select(select) => Some(select),
         SetExpr::Query(inner) => outermost(inner),
         _ => None,
     }
 }
 
-/// Every name that the ORDER BY of the outermost query holds.
-fn names_in_order_by(query: &Query) -> HashSet<String> {
+/// Every bare name in those clauses of the outermost query that may mean a column of its result.
+fn names_mentioned(query: &Query) -> HashSet<String> {
     struct Names(HashSet<String>);
     impl Visitor for Names {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        type Break = Infallible;
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
             if let Expr::Identifier(name) = expr {
                 self.0.insert(name.value.clone());
             }
@@ -112,17 +117,16 @@ fn names_in_order_by(query: &Query) -> HashSet<String> {
         }
     }
     let mut names = Names(HashSet::new());
-    if let Some(order) = &query.order_by
-        && let OrderByKind::Expressions(by) = &order.kind
-    {
-        for by in by {
-            let ControlFlow::<()>::Continue(()) = by.visit(&mut names) else {
-                break;
-            };
+    let ControlFlow::Continue(()) = query.order_by.visit(&mut names);
+    match query.body.as_ref() {
+        SetExpr::Select(select) => {
+            let ControlFlow::Continue(()) = select.distinct.visit(&mut names);
+            let ControlFlow::Continue(()) = select.group_by.visit(&mut names);
+            let ControlFlow::Continue(()) = select.having.visit(&mut names);
+            let ControlFlow::Continue(()) = select.qualify.visit(&mut names);
         }
-    }
-    if let SetExpr::Query(inner) = query.body.as_ref() {
-        names.0.extend(names_in_order_by(inner));
+        SetExpr::Query(inner) => names.0.extend(names_mentioned(inner)),
+        _ => {}
     }
     names.0
 }
@@ -175,6 +179,10 @@ mod tests {
             "SELECT a, b AS c, * FROM (SELECT 1 AS a)".replace("a, ", ""),
             "SELECT t.id, u.id FROM t, u".to_string(),
             "SELECT 1 AS a, 2 AS a ORDER BY a".to_string(),
+            "SELECT sum(a) AS x, sum(b) AS x FROM t GROUP BY k HAVING x > 1".to_string(),
+            "SELECT a AS x, b AS x FROM t GROUP BY x".to_string(),
+            "SELECT DISTINCT ON (x) a AS x, b AS x FROM t".to_string(),
+            "SELECT t.*, u.id FROM t JOIN u ON t.id = u.other ORDER BY id".to_string(),
             "SELECT *, id + 1 FROM t".to_string(),
             "SELECT 1, 1 UNION SELECT 2, 2".to_string(),
             "SELECT * FROM (SELECT id, id FROM t)".to_string(),

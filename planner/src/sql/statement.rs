@@ -18,6 +18,20 @@ pub enum Statement {
 }
 
 impl Statement {
+    /// About what it takes in memory: a tree of words is far larger than their text.
+    pub fn bytes(&self) -> usize {
+        const TREE: usize = 32;
+        self.written_bytes().saturating_mul(TREE)
+    }
+
+    /// How long it was as it came: a text, or a Substrait plan.
+    pub fn written_bytes(&self) -> usize {
+        match self {
+            Self::Query(query) => query.substrait().map_or(query.text().len(), Bytes::len),
+            Self::Command(command) => command.text().len(),
+        }
+    }
+
     /// Whether it changes something, so that it must run exactly once.
     pub fn is_update(&self) -> bool {
         matches!(self, Self::Command(_))

@@ -22,7 +22,7 @@ pub struct Endpoint {
 }
 
 /// What a connection with TLS shows and trusts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Tls {
     /// Instead of the system's authorities.
     authority: Option<Certificate>,
@@ -57,6 +57,15 @@ pub enum EndpointError {
     /// A certificate was given for a connection without TLS.
     #[error("certificates are of no use with {0}, which has no TLS")]
     NoTls(String),
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The identity has a private key.
+        f.debug_struct("Tls")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tls {

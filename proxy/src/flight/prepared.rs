@@ -39,10 +39,7 @@ impl Prepared {
     /// About what it takes in memory.
     fn bytes(&self) -> usize {
         let bound = self.bound.as_ref().map_or(0, Parameters::bytes);
-        STATEMENT_BYTES
-            + self.statement.text().len()
-            + COLUMN_BYTES * self.schema.fields().len()
-            + bound
+        STATEMENT_BYTES + self.statement.bytes() + COLUMN_BYTES * self.schema.fields().len() + bound
     }
 
     /// The statement as it is executed.

@@ -308,7 +308,7 @@ impl Core {
     /// About what the tickets of a statement take together at most.
     pub(super) fn tickets_bytes(&self, asking: &Asking) -> usize {
         let bound = asking.parameters.as_ref().map_or(0, Parameters::bytes);
-        let each = TICKET_BYTES + asking.statement.text().len() + bound;
+        let each = TICKET_BYTES + asking.statement.written_bytes() + bound;
         let several = self.limits.endpoints_max.min(TICKETS_BYTES_MAX / each);
         each * several.max(1)
     }

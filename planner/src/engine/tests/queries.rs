@@ -192,6 +192,33 @@ async fn a_result_may_have_several_columns_of_one_name() {
 }
 
 #[tokio::test]
+async fn sides_of_except_whose_columns_share_a_name_are_refused() {
+    let lake = Lake::new().await;
+    let from =
+        "FROM landfast.system.numbers a LEFT JOIN landfast.system.numbers b ON a.n = b.n - 100";
+    for op in ["EXCEPT", "INTERSECT"] {
+        for sides in [
+            format!("SELECT a.n, b.n {from} {op} SELECT 1, 2"),
+            format!("SELECT 1 AS x, 2 AS y {op} SELECT a.n, b.n {from}"),
+        ] {
+            let error = lake.error(&sides).await;
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{sides}: {error}");
+        }
+    }
+    let told = format!("SELECT a.n AS x, b.n AS y {from} WHERE a.n = 1 EXCEPT SELECT 1, NULL");
+    assert_eq!(lake.rows(&told).await, [] as [&str; 0]);
+    assert_eq!(
+        lake.rows("SELECT n, n FROM landfast.system.numbers WHERE n < 3 EXCEPT SELECT 1, 1")
+            .await
+            .len(),
+        lake.rows("SELECT n FROM landfast.system.numbers WHERE n < 3")
+            .await
+            .len()
+            - 1
+    );
+}
+
+#[tokio::test]
 async fn a_plan_runs_once() {
     let lake = Lake::new().await;
     let planned = lake

@@ -299,4 +299,15 @@ async fn a_view_sees_no_sessions_tables() {
         let described = lake.engine.describe(&statement, &lake.settings, &session);
         assert_eq!(described.await.unwrap().reads_temporary, reads, "{sql}");
     }
+    let full = "SELECT * FROM landfast.temporary.orders";
+    lake.view(
+        "w",
+        &[("landfast", full)],
+        &[("n", "long"), ("s", "string")],
+    )
+    .await;
+    let statement = lake.engine.parse("SELECT * FROM w").unwrap();
+    let session = of_session("s");
+    let described = lake.engine.describe(&statement, &lake.settings, &session);
+    assert!(described.await.is_err());
 }

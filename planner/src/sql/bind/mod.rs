@@ -151,6 +151,21 @@ fn with_stack<T>(work: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(256 << 10, 4 << 20, work)
 }
 
+/// The engine compares the two sides of EXCEPT and INTERSECT by their columns' names: of two of one name, it takes one
+/// for the other.
+fn told_by_name(op: SetOperator, columns: &Columns) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for column in columns.known().iter().filter(|column| column.is_visible()) {
+        if !seen.insert(column.name.as_str()) {
+            return Err(PlannerError::unsupported(format!(
+                "{op} of a side with two columns {} is not supported: give each a name of its own with AS",
+                column.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Binder<'_> {
     /// Binds a query, and gives the names of what it puts out.
     fn query(
@@ -245,9 +260,15 @@ impl Binder<'_> {
         with_stack(|| match body {
             SetExpr::Select(select) => self.select(select, None, outer, withs),
             SetExpr::Query(query) => self.query(query, outer, withs),
-            SetExpr::SetOperation { left, right, .. } => {
+            SetExpr::SetOperation {
+                op, left, right, ..
+            } => {
                 let columns = self.set_expr(left, outer, withs)?;
-                self.set_expr(right, outer, withs)?;
+                let others = self.set_expr(right, outer, withs)?;
+                if *op != SetOperator::Union && self.known.is_some() {
+                    told_by_name(*op, &columns)?;
+                    told_by_name(*op, &others)?;
+                }
                 Ok(columns)
             }
             SetExpr::Values(values) => {

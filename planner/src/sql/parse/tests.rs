@@ -520,6 +520,17 @@ fn an_error_deep_within_nested_expressions_is_told_before_all_ways_to_read_it_we
 }
 
 #[test]
+fn set_operations_that_count_rows_are_refused() {
+    for op in ["EXCEPT ALL", "INTERSECT ALL", "MINUS ALL"] {
+        let error = refused(&format!("SELECT 1 {op} SELECT 1"));
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+    for op in ["EXCEPT", "INTERSECT", "EXCEPT DISTINCT", "UNION ALL"] {
+        assert!(parsed(&format!("SELECT 1 {op} SELECT 1")).is_ok(), "{op}");
+    }
+}
+
+#[test]
 fn valid_nests_are_read() {
     for (open, close, depth) in [
         ("(", ")", 40),
