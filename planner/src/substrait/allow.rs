@@ -8,7 +8,7 @@ use substrait::proto::aggregate_function::AggregationInvocation;
 use substrait::proto::expression::field_reference::RootType;
 use substrait::proto::expression::literal::interval_day_to_second::PrecisionMode;
 use substrait::proto::expression::literal::{
-    IntervalDayToSecond, IntervalYearToMonth, LiteralType,
+    IntervalDayToSecond, IntervalYearToMonth, LiteralType, PrecisionTime,
 };
 use substrait::proto::expression::nested::NestedType;
 use substrait::proto::expression::subquery::SubqueryType;
@@ -17,9 +17,11 @@ use substrait::proto::extensions::AdvancedExtension;
 use substrait::proto::extensions::simple_extension_declaration::MappingType;
 use substrait::proto::fetch_rel::{CountMode, OffsetMode};
 use substrait::proto::function_argument::ArgType;
+use substrait::proto::join_rel::JoinType;
 use substrait::proto::read_rel::ReadType;
 use substrait::proto::rel::RelType;
 use substrait::proto::rel_common::EmitKind;
+use substrait::proto::set_rel::SetOp;
 use substrait::proto::sort_field::{SortDirection, SortKind};
 use substrait::proto::r#type::Kind;
 use substrait::proto::{
@@ -37,6 +39,9 @@ const MAPPED_MAX: usize = 10_000;
 const FIXED_BYTES_MAX: i32 = 1 << 20;
 /// The digits that a decimal has.
 const DIGITS_MAX: i32 = 38;
+/// What says of an integer's type that it has no sign, in the consumer's own words.
+const UNSIGNED: u32 = 1;
+const NANOS_OF_A_MILLISECOND: i64 = 1_000_000;
 
 /// Allows every part of a plan, and gives the names of the tables that it reads, each way of writing once.
 pub(super) fn allow(plan: &Plan) -> Result<Vec<Vec<String>>> {
@@ -162,6 +167,7 @@ impl<'p> Allowing<'p> {
                 if join.post_join_filter.is_some() {
                     return no("a filter after a join");
                 }
+                joins(join.r#type)?;
                 self.maybe(join.expression.as_deref())?;
                 self.rel(join.left.as_deref())?;
                 self.rel(join.right.as_deref())
@@ -173,6 +179,7 @@ impl<'p> Allowing<'p> {
             }
             RelType::Set(set) => {
                 common(set.common.as_ref(), set.advanced_extension.as_ref())?;
+                sets(set.op)?;
                 set.inputs.iter().try_for_each(|rel| self.rel(Some(rel)))
             }
             RelType::Cross(cross) => {
@@ -391,7 +398,11 @@ impl<'p> Allowing<'p> {
                 self.exprs(&list.options)
             }
             RexType::Cast(cast) => {
-                kind(there(cast.r#type.as_ref(), "the type of a cast")?)?;
+                let asked = there(cast.r#type.as_ref(), "the type of a cast")?;
+                kind(asked)?;
+                if has_fields(asked) {
+                    return no("a cast to a struct");
+                }
                 self.expr(there(cast.input.as_deref(), "what is cast")?)
             }
             RexType::Subquery(query) => {
@@ -444,6 +455,41 @@ fn extension(type_url: Option<&str>) -> String {
     format!("the extension {name:?}")
 }
 
+/// Joins that keep rows, or find those that have a match or none. One that marks them would mark false what is unknown.
+fn joins(of: i32) -> Result<()> {
+    match JoinType::try_from(of) {
+        Ok(
+            JoinType::Inner
+            | JoinType::Left
+            | JoinType::Right
+            | JoinType::Outer
+            | JoinType::LeftSemi
+            | JoinType::RightSemi
+            | JoinType::LeftAnti
+            | JoinType::RightAnti,
+        ) => Ok(()),
+        Ok(JoinType::Unspecified) => Err(malformed("the type of a join is missing")),
+        Ok(other) => no(other.as_str_name()),
+        Err(_) => Err(malformed("a join is of an unknown type")),
+    }
+}
+
+/// Set operations that do not count how often a row comes, but for UNION ALL, which needs no counting.
+fn sets(of: i32) -> Result<()> {
+    match SetOp::try_from(of) {
+        Ok(
+            SetOp::UnionAll
+            | SetOp::UnionDistinct
+            | SetOp::IntersectionPrimary
+            | SetOp::IntersectionMultiset
+            | SetOp::MinusPrimary,
+        ) => Ok(()),
+        Ok(SetOp::Unspecified) => Err(malformed("the kind of a set operation is missing")),
+        Ok(other) => no(other.as_str_name()),
+        Err(_) => Err(malformed("a set operation is of an unknown kind")),
+    }
+}
+
 /// A function computes its whole result: parts of one are for those who made them.
 fn whole(phase: i32) -> Result<()> {
     match AggregationPhase::try_from(phase) {
@@ -470,8 +516,6 @@ fn literal(literal: &Literal) -> Result<()> {
         "a literal, or it is of a newer type,",
     )? {
         LiteralType::Boolean(_)
-        | LiteralType::I8(_)
-        | LiteralType::I16(_)
         | LiteralType::I32(_)
         | LiteralType::I64(_)
         | LiteralType::Fp32(_)
@@ -482,15 +526,17 @@ fn literal(literal: &Literal) -> Result<()> {
         | LiteralType::FixedChar(_)
         | LiteralType::VarChar(_)
         | LiteralType::FixedBinary(_)
-        | LiteralType::PrecisionTime(_)
         | LiteralType::PrecisionTimestamp(_)
         | LiteralType::PrecisionTimestampTz(_) => Ok(()),
         #[expect(deprecated, reason = "older producers write it")]
         LiteralType::Timestamp(_) => Ok(()),
+        LiteralType::I8(value) => integer(*value, 8, literal.type_variation_reference),
+        LiteralType::I16(value) => integer(*value, 16, literal.type_variation_reference),
+        LiteralType::PrecisionTime(time) => time_of_day(time),
         LiteralType::Decimal(value) => decimal(value.precision, value.scale),
         LiteralType::Null(of) => kind(of),
         LiteralType::IntervalYearToMonth(interval) => months(interval),
-        LiteralType::IntervalDayToSecond(interval) => seconds(interval),
+        LiteralType::IntervalDayToSecond(interval) => seconds(interval, NANOS_OF_A_MILLISECOND),
         LiteralType::IntervalCompound(interval) => {
             interval
                 .interval_year_to_month
@@ -499,7 +545,7 @@ fn literal(literal: &Literal) -> Result<()> {
             interval
                 .interval_day_to_second
                 .as_ref()
-                .map_or(Ok(()), seconds)
+                .map_or(Ok(()), |interval| seconds(interval, 1))
         }
         LiteralType::List(_) | LiteralType::EmptyList(_) => no("a literal that is a list"),
         LiteralType::Map(_) | LiteralType::EmptyMap(_) => no("a literal that is a map"),
@@ -510,6 +556,39 @@ fn literal(literal: &Literal) -> Result<()> {
         LiteralType::Time(_) => no("`time`, which became `precision_time`,"),
         #[expect(deprecated, reason = "refused by name")]
         LiteralType::TimestampTz(_) => no("`timestamp_tz`, which became `precision_timestamp_tz`,"),
+    }
+}
+
+/// An integer of so many bits, which comes in one of 32.
+fn integer(value: i32, bits: u32, variation: u32) -> Result<()> {
+    let range = match variation {
+        UNSIGNED => 0..1 << bits,
+        _ => -(1 << (bits - 1))..1 << (bits - 1),
+    };
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(malformed(&format!("{value} is no integer of {bits} bits"))),
+    }
+}
+
+/// How many parts a second has whose fraction is written with so many digits.
+fn parts_of_a_second(digits: i32) -> Option<i64> {
+    match digits {
+        0 => Some(1),
+        3 => Some(1_000),
+        6 => Some(1_000_000),
+        9 => Some(1_000_000_000),
+        _ => None,
+    }
+}
+
+fn time_of_day(time: &PrecisionTime) -> Result<()> {
+    let Some(parts) = parts_of_a_second(time.precision) else {
+        return no("a time of such a precision");
+    };
+    match (0..24 * 60 * 60 * parts).contains(&time.value) {
+        true => Ok(()),
+        false => Err(malformed("a time is not within a day")),
     }
 }
 
@@ -530,25 +609,37 @@ fn months(interval: &IntervalYearToMonth) -> Result<()> {
     }
 }
 
-fn seconds(interval: &IntervalDayToSecond) -> Result<()> {
+/// An interval whose smallest part that is kept has so many nanoseconds.
+fn seconds(interval: &IntervalDayToSecond, kept_nanos: i64) -> Result<()> {
     let (digits, subseconds) = match interval.precision_mode {
         None => (0, interval.subseconds),
         #[expect(deprecated, reason = "older producers write it")]
         Some(PrecisionMode::Microseconds(micros)) => (6, i64::from(micros)),
         Some(PrecisionMode::Precision(digits)) => (digits, interval.subseconds),
     };
-    let parts = match digits {
-        0 => 1,
-        3 => 1_000,
-        6 => 1_000_000,
-        9 => 1_000_000_000,
-        _ => return no("an interval of such a precision"),
+    let Some(parts) = parts_of_a_second(digits) else {
+        return no("an interval of such a precision");
     };
     // Milliseconds of these and of a second more fit.
-    let fits = interval.seconds.unsigned_abs() <= 2_147_000 && subseconds.unsigned_abs() <= parts;
-    match fits {
-        true => Ok(()),
-        false => Err(malformed("an interval is too long: give its days as days")),
+    let fits = interval.seconds.unsigned_abs() <= 2_147_000
+        && subseconds.unsigned_abs() <= parts.unsigned_abs();
+    if !fits {
+        return Err(malformed("an interval is too long: give its days as days"));
+    }
+    match subseconds * (1_000_000_000 / parts) % kept_nanos {
+        0 => Ok(()),
+        _ => no("an interval of days and seconds with parts of a millisecond"),
+    }
+}
+
+/// Whether values of a type have fields, whose names a type in a plan does not say.
+fn has_fields(of: &Type) -> bool {
+    let within = |of: &Option<Box<Type>>| of.as_deref().is_some_and(has_fields);
+    match &of.kind {
+        Some(Kind::Struct(_)) => true,
+        Some(Kind::List(list)) => within(&list.r#type),
+        Some(Kind::Map(map)) => within(&map.key) || within(&map.value),
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! DataFusion's consumer does most of it. Reads, output mappings and references to columns are ours: they are checked
 //! against the columns that the tables really have for who asks, and no column is copied more often than it is named.
+//! So are [set operations](super::sets), and the names of computed columns, which must not grow from level to level.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -18,9 +19,9 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableSource};
 use datafusion_substrait::extensions::Extensions;
 use datafusion_substrait::logical_plan::consumer::{
-    DefaultSubstraitConsumer, SubstraitConsumer, from_field_reference, from_scalar_function,
-    from_substrait_func_args, from_substrait_named_struct, from_substrait_plan_with_consumer,
-    substrait_fun_name,
+    DefaultSubstraitConsumer, SubstraitConsumer, from_aggregate_rel, from_field_reference,
+    from_project_rel, from_scalar_function, from_substrait_func_args, from_substrait_named_struct,
+    from_substrait_plan_with_consumer, substrait_fun_name,
 };
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -30,11 +31,15 @@ use substrait::proto::expression::{FieldReference, ScalarFunction};
 use substrait::proto::read_rel::ReadType;
 use substrait::proto::rel::RelType;
 use substrait::proto::rel_common::EmitKind;
-use substrait::proto::{ReadRel, Rel, RelCommon};
+use substrait::proto::{AggregateRel, ProjectRel, ReadRel, Rel, RelCommon, SetRel};
 
-use super::SubstraitPlan;
+use super::{SubstraitPlan, sets};
 use crate::error::nearest;
 use crate::{PlannerError, Result};
+
+/// The longest name of a computed column; a longer one is replaced. It is made of the names that are computed with, and
+/// so would double at each level that names a column twice.
+const NAME_BYTES_MAX: usize = 200;
 
 /// A table of a plan, resolved.
 #[derive(Clone)]
@@ -58,6 +63,7 @@ pub(crate) fn consume(
         state,
         tables: names.zip(tables).collect(),
         reads: Mutex::new(BTreeMap::new()),
+        renamed: Mutex::new(0),
         outer: DefaultSubstraitConsumer::new(&extensions, state),
     };
     let consuming = from_substrait_plan_with_consumer(&consumer, &plan.plan);
@@ -65,7 +71,9 @@ pub(crate) fn consume(
     // should something be left, it ends the statement and not the connection.
     let consumed = AssertUnwindSafe(consuming).catch_unwind().now_or_never();
     let consumed = match consumed {
-        Some(Ok(consumed)) => consumed.map_err(PlannerError::from),
+        Some(Ok(consumed)) => consumed
+            .and_then(fields_keep_their_names)
+            .map_err(PlannerError::from),
         Some(Err(_)) => Err(PlannerError::invalid("the Substrait plan is malformed")),
         None => Err(PlannerError::internal("reading a Substrait plan waited")),
     };
@@ -78,6 +86,8 @@ struct Consumer<'a> {
     tables: BTreeMap<Vec<String>, PlanTable>,
     /// How often each table was read so far.
     reads: Mutex<BTreeMap<TableReference, usize>>,
+    /// How many columns got a short name so far.
+    renamed: Mutex<usize>,
     /// Keeps the schemas around sub-queries.
     outer: DefaultSubstraitConsumer<'a>,
 }
@@ -150,6 +160,22 @@ impl SubstraitConsumer for Consumer<'_> {
             }
             None => Ok(plan),
         }
+    }
+
+    async fn consume_project(&self, project: &ProjectRel) -> EngineResult<LogicalPlan> {
+        self.shortly_named(from_project_rel(self, project).await?)
+    }
+
+    async fn consume_aggregate(&self, aggregate: &AggregateRel) -> EngineResult<LogicalPlan> {
+        self.shortly_named(from_aggregate_rel(self, aggregate).await?)
+    }
+
+    async fn consume_set(&self, set: &SetRel) -> EngineResult<LogicalPlan> {
+        let mut inputs = Vec::with_capacity(set.inputs.len());
+        for input in &set.inputs {
+            inputs.push(self.consume_rel(input).await?);
+        }
+        sets::combined(set.op(), inputs)
     }
 
     async fn consume_field_reference(
@@ -239,6 +265,71 @@ impl Consumer<'_> {
     }
 }
 
+impl Consumer<'_> {
+    /// The columns, those with a short name whose name would be too long. A table's own keep theirs.
+    fn shortly_named(&self, plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+        let schema = Arc::clone(plan.schema());
+        let long = |at: usize| {
+            let (qualifier, field) = schema.qualified_field(at);
+            qualifier.is_none() && field.name().len() > NAME_BYTES_MAX
+        };
+        let columns = 0..schema.fields().len();
+        if !columns.clone().any(long) {
+            return Ok(plan);
+        }
+        let mut renamed = self.renamed.lock();
+        let mut short = || loop {
+            *renamed += 1;
+            let name = format!("computed#{renamed}");
+            if !schema.fields().iter().any(|field| *field.name() == name) {
+                return name;
+            }
+        };
+        let exprs = columns.map(|at| {
+            let column = Expr::Column(Column::from(schema.qualified_field(at)));
+            match long(at) {
+                true => column.alias(short()),
+                false => column,
+            }
+        });
+        let exprs: Vec<Expr> = exprs.collect();
+        LogicalPlanBuilder::from(plan).project(exprs)?.build()
+    }
+}
+
+/// Refuses a plan whose result has structs with fields of other names than they had: the engine would take a field of
+/// another name for one that is missing, and make it NULL.
+fn fields_keep_their_names(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    let renames = |expr: &Expr| {
+        let mut expr = expr;
+        while let Expr::Alias(alias) = expr {
+            expr = &alias.expr;
+        }
+        // Nobody else casts to structs: such a cast is not allowed.
+        matches!(expr, Expr::Cast(cast) if has_fields(cast.field.data_type()))
+    };
+    if plan.expressions().iter().any(renames) {
+        return plan_err!(
+            "the Substrait plan gives the fields of a struct other names than they have in its table"
+        );
+    }
+    Ok(plan)
+}
+
+fn has_fields(of: &DataType) -> bool {
+    use DataType as T;
+    match of {
+        T::Struct(_) => true,
+        T::Dictionary(_, of) => has_fields(of),
+        T::List(of) | T::LargeList(of) | T::FixedSizeList(of, _) => has_fields(of.data_type()),
+        T::Map(entries, _) => match entries.data_type() {
+            T::Struct(entry) => entry.iter().any(|of| has_fields(of.data_type())),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// The columns that a plan expects of a table, in its order. A column's name may be in another case, as of producers
 /// that know but one.
 fn expected_columns(
@@ -290,7 +381,8 @@ fn fits(written: &str, name: &str) -> bool {
     written.to_lowercase() == name.to_lowercase()
 }
 
-/// Whether values are the same in both types, however they are kept.
+/// Whether values are the same in both types, however they are kept. Fields of structs have the same names, too: they are
+/// found by them.
 fn alike(of: &DataType, asked: &DataType) -> bool {
     use DataType as T;
     let text = |of: &T| matches!(of, T::Utf8 | T::LargeUtf8 | T::Utf8View);
@@ -311,10 +403,9 @@ fn alike(of: &DataType, asked: &DataType) -> bool {
         (T::Map(of, _), T::Map(asked, _)) => alike(of.data_type(), asked.data_type()),
         (T::Struct(of), T::Struct(asked)) => {
             of.len() == asked.len()
-                && of
-                    .iter()
-                    .zip(asked)
-                    .all(|(of, asked)| alike(of.data_type(), asked.data_type()))
+                && of.iter().zip(asked).all(|(of, asked)| {
+                    of.name() == asked.name() && alike(of.data_type(), asked.data_type())
+                })
         }
         (of, asked) => {
             (text(of) && text(asked)) || (bytes(of) && bytes(asked)) || of.equals_datatype(asked)
@@ -363,5 +454,51 @@ fn common_of(rel: &RelType) -> Option<&RelCommon> {
         RelType::Cross(rel) => rel.common.as_ref(),
         // These are not allowed.
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{Field, Fields};
+    use datafusion::logical_expr::{cast, col, lit};
+
+    use super::*;
+
+    fn of_fields(names: [&str; 2]) -> DataType {
+        let fields = names.map(|name| Field::new(name, DataType::Int64, true));
+        DataType::Struct(Fields::from(fields.to_vec()))
+    }
+
+    #[test]
+    fn structs_are_alike_if_their_fields_have_the_same_names_in_the_same_order() {
+        let table = of_fields(["a", "b"]);
+        assert!(alike(&table, &of_fields(["a", "b"])));
+        for other in [["b", "a"], ["a", "c"], ["A", "b"]] {
+            let other = of_fields(other);
+            assert!(!alike(&table, &other), "{other}");
+            let list = |of: &DataType| DataType::new_list(of.clone(), true);
+            assert!(!alike(&list(&table), &list(&other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_result_whose_fields_would_get_other_names_is_refused() {
+        let one = LogicalPlanBuilder::empty(true)
+            .project([lit(1i64).alias("a"), lit(2i64).alias("b")])
+            .unwrap();
+        let of = |expr: Expr| one.clone().project([expr]).unwrap().build().unwrap();
+        fields_keep_their_names(of(col("a"))).unwrap();
+        fields_keep_their_names(of(cast(col("a"), DataType::Int32))).unwrap();
+        let renamed = DataType::new_list(of_fields(["A", "b"]), true);
+        let null = Expr::Literal(
+            datafusion::common::ScalarValue::try_from(DataType::new_list(
+                of_fields(["a", "b"]),
+                true,
+            ))
+            .unwrap(),
+            None,
+        );
+        let error = fields_keep_their_names(of(cast(null, renamed).alias("s"))).unwrap_err();
+        assert!(error.to_string().contains("other names"), "{error}");
     }
 }

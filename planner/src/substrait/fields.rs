@@ -5,20 +5,22 @@
 /// How deep messages are looked into; deeper ones are refused when they are read.
 const DEPTH_MAX: usize = 101;
 
-/// The fields of a message and of all that could be messages within it: at least as many as there are.
-pub(super) fn at_most(message: &[u8]) -> usize {
-    count(message, DEPTH_MAX).unwrap_or(0)
+/// The fields of a message and of all that could be messages within it: at least as many as there are. Nothing, if the
+/// bytes are no message.
+pub(super) fn at_most(message: &[u8]) -> Option<usize> {
+    let mut fields = 0;
+    count(message, DEPTH_MAX, &mut fields).map(|()| fields)
 }
 
-/// The fields, if the bytes are a message at all.
-fn count(mut bytes: &[u8], depth: usize) -> Option<usize> {
-    let mut fields = 0usize;
+/// Counts the fields up to the end, or to where the bytes are no message any more: a reader has made values of those
+/// before when it finds out.
+fn count(mut bytes: &[u8], depth: usize, fields: &mut usize) -> Option<()> {
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
         if tag >> 3 == 0 {
             return None;
         }
-        fields += 1;
+        *fields += 1;
         match tag & 7 {
             0 => {
                 varint(&mut bytes)?;
@@ -29,7 +31,8 @@ fn count(mut bytes: &[u8], depth: usize) -> Option<usize> {
                 let inner = bytes.get(..length)?;
                 bytes = &bytes[length..];
                 if depth > 0 {
-                    fields += count(inner, depth - 1).unwrap_or(0);
+                    // It may be a text.
+                    let _ = count(inner, depth - 1, fields);
                 }
             }
             // A group's beginning and end.
@@ -38,7 +41,7 @@ fn count(mut bytes: &[u8], depth: usize) -> Option<usize> {
             _ => return None,
         }
     }
-    Some(fields)
+    Some(())
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -72,17 +75,31 @@ mod tests {
             relations: vec![PlanRel::default(); 1000],
             ..Plan::default()
         };
-        assert_eq!(at_most(&plan.encode_to_vec()), 1 + 2 + 1000);
+        assert_eq!(at_most(&plan.encode_to_vec()), Some(1 + 2 + 1000));
     }
 
     #[test]
-    fn what_is_cut_off_or_no_message_counts_as_nothing_and_ends() {
-        assert_eq!(at_most(&[0x0a, 0x7f, 0x00]), 0);
-        assert_eq!(at_most(&[0xff; 64]), 0);
-        assert_eq!(at_most(&[]), 0);
+    fn what_is_cut_off_or_no_message_is_told_from_an_empty_one() {
+        assert_eq!(at_most(&[0x0a, 0x7f, 0x00]), None);
+        assert_eq!(at_most(&[0xff; 64]), None);
+        assert_eq!(at_most(&[]), Some(0));
         // A hundred thousand messages, each within the other.
         let mut deep = vec![0x0a; 200_000];
         deep.extend([0x00]);
         at_most(&deep);
+    }
+
+    #[test]
+    fn the_fields_before_a_malformed_end_count() {
+        let plan = Plan {
+            relations: vec![PlanRel::default(); 60],
+            ..Plan::default()
+        };
+        // A field of a message that ends in a byte that begins no field.
+        let mut inner = plan.encode_to_vec();
+        inner.push(0x00);
+        let mut outer = vec![0x1a, u8::try_from(inner.len()).unwrap()];
+        outer.extend(inner);
+        assert_eq!(at_most(&outer), Some(1 + 60));
     }
 }

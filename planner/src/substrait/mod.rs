@@ -8,6 +8,7 @@
 mod allow;
 mod consume;
 mod fields;
+mod sets;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -96,7 +97,11 @@ pub(crate) fn parse(bytes: Bytes, bytes_max: usize) -> Result<Statement> {
 }
 
 fn parse_here(bytes: Bytes) -> Result<SubstraitPlan> {
-    let fields = fields::at_most(&bytes);
+    let Some(fields) = fields::at_most(&bytes) else {
+        return Err(PlannerError::invalid(
+            "the Substrait plan can't be read: it is cut off, or no message of Protobuf at all",
+        ));
+    };
     if fields > FIELDS_MAX {
         return Err(PlannerError::exhausted(format!(
             "the Substrait plan has {fields} fields, and {FIELDS_MAX} are allowed"
@@ -117,17 +122,21 @@ fn parse_here(bytes: Bytes) -> Result<SubstraitPlan> {
 
 /// Refuses a plan of a version that means something else by what it says.
 fn check_version(plan: &Plan, bytes: usize) -> Result<()> {
-    let Some(version) = &plan.version else {
-        return Ok(());
-    };
-    let said = (version.major_number, version.minor_number);
+    let version = plan.version.as_ref();
+    let said = version.map_or((0, 0), |said| (said.major_number, said.minor_number));
     // Whoever leaves the numbers out says nothing.
-    let known = said == (0, 0) || (MIN..=MAX).contains(&said);
+    let unsaid = said == (0, 0);
     // What is not known is not kept, so that a plan of known parts alone is as long as it was.
-    if known || (said > MAX && plan.encoded_len() == bytes) {
+    let whole = || plan.encoded_len() == bytes;
+    if (MIN..=MAX).contains(&said) || ((unsaid || said > MAX) && whole()) {
         return Ok(());
     }
-    let text = if said > MAX {
+    let text = if unsaid {
+        format!(
+            "the Substrait plan does not say its version and has parts that are not known here: have it made for \
+             {SUBSTRAIT_MAX_VERSION} or an older version, and say which"
+        )
+    } else if said > MAX {
         format!(
             "the Substrait plan is newer than {SUBSTRAIT_MAX_VERSION} and has parts that are not known here: have it \
              made for that version or an older one"
@@ -135,7 +144,7 @@ fn check_version(plan: &Plan, bytes: usize) -> Result<()> {
     } else {
         format!("a Substrait plan older than {SUBSTRAIT_MIN_VERSION} is not supported")
     };
-    Err(PlannerError::unsupported(text).with_note(&told(Some(version))))
+    Err(PlannerError::unsupported(text).with_note(&told(version)))
 }
 
 /// Who made the plan, for errors.

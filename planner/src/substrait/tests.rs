@@ -9,8 +9,8 @@ use substrait::proto::sort_field::SortKind;
 use substrait::proto::r#type::{self, Kind, Struct};
 use substrait::proto::{
     AggregateFunction, AggregateRel, DynamicParameter, Expression, ExtensionLeafRel, FilterRel,
-    FunctionOption, NamedStruct, PlanRel, ProjectRel, ReadRel, Rel, SetRel, SortField, SortRel,
-    Type, aggregate_rel, plan_rel,
+    FunctionOption, JoinRel, NamedStruct, PlanRel, ProjectRel, ReadRel, Rel, SetRel, SortField,
+    SortRel, Type, aggregate_rel, plan_rel,
 };
 
 use super::*;
@@ -207,10 +207,16 @@ fn what_is_missing_or_out_of_range_is_malformed_and_nothing_panics() {
         RelType::Filter(Box::default()),
         RelType::Project(Box::default()),
         RelType::Join(Box::default()),
+        RelType::Join(Box::new(JoinRel {
+            r#type: 1,
+            ..JoinRel::default()
+        })),
+        RelType::Set(SetRel::default()),
         RelType::Cross(Box::default()),
         RelType::Read(Box::default()),
         RelType::Set(SetRel {
             inputs: vec![Rel::default()],
+            op: 6,
             ..SetRel::default()
         }),
         sort(None, Some(expr_of(number()))),
@@ -301,7 +307,186 @@ fn a_newer_plan_is_taken_if_all_of_it_is_known_and_an_old_one_is_not() {
         Bytes::from(bytes)
     };
     parse(with_more(49), LONG).unwrap();
+    let unsaid = parse(with_more(0), LONG).unwrap_err().to_string();
+    assert!(unsaid.contains("does not say its version"), "{unsaid}");
+    let mut plan = plan(table());
+    plan.version = None;
+    let mut bytes = plan.encode_to_vec();
+    parse(bytes.clone().into(), LONG).unwrap();
+    bytes.extend([0xba, 0x3e, 0x03, b'n', b'e', b'w']);
+    let unsaid = parse(bytes.into(), LONG).unwrap_err();
+    assert_eq!(unsaid.kind(), ErrorKind::Unsupported, "{unsaid}");
     let new = parse(with_more(108), LONG).unwrap_err().to_string();
     assert!(new.contains("newer than 0.85.0"), "{new}");
     assert!(new.contains("a plan of Substrait 0.108.0"), "{new}");
+}
+
+#[test]
+fn a_plan_that_is_malformed_at_its_end_is_refused_before_it_is_read() {
+    let wide = rel(RelType::Project(Box::new(ProjectRel {
+        input: Some(Box::new(table())),
+        expressions: vec![Expression::default(); FIELDS_MAX + 1],
+        ..ProjectRel::default()
+    })));
+    let mut bytes = plan(wide).encode_to_vec();
+    bytes.push(0x00);
+    let error = parse(bytes.into(), LONG).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("no message"), "{error}");
+}
+
+#[test]
+fn joins_and_sets_whose_meaning_is_not_kept_are_refused_by_name() {
+    use substrait::proto::join_rel::JoinType;
+    use substrait::proto::set_rel::SetOp;
+    let join = |of: JoinType| {
+        RelType::Join(Box::new(JoinRel {
+            left: Some(Box::new(table())),
+            right: Some(Box::new(table())),
+            r#type: of as i32,
+            ..JoinRel::default()
+        }))
+    };
+    let set = |of: SetOp| {
+        RelType::Set(SetRel {
+            inputs: vec![table(), table()],
+            op: of as i32,
+            ..SetRel::default()
+        })
+    };
+    for (part, named) in [
+        (join(JoinType::LeftMark), "JOIN_TYPE_LEFT_MARK"),
+        (join(JoinType::RightMark), "JOIN_TYPE_RIGHT_MARK"),
+        (join(JoinType::LeftSingle), "JOIN_TYPE_LEFT_SINGLE"),
+        (join(JoinType::RightSingle), "JOIN_TYPE_RIGHT_SINGLE"),
+        (set(SetOp::MinusPrimaryAll), "SET_OP_MINUS_PRIMARY_ALL"),
+        (set(SetOp::MinusMultiset), "SET_OP_MINUS_MULTISET"),
+        (
+            set(SetOp::IntersectionMultisetAll),
+            "SET_OP_INTERSECTION_MULTISET_ALL",
+        ),
+    ] {
+        let error = refused(part);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{named}: {error}");
+        assert!(error.to_string().contains(named), "{named}: {error}");
+    }
+    for part in [
+        join(JoinType::Outer),
+        join(JoinType::RightAnti),
+        set(SetOp::UnionAll),
+        set(SetOp::MinusPrimary),
+        set(SetOp::IntersectionMultiset),
+    ] {
+        parsed(&plan(rel(part))).unwrap();
+    }
+}
+
+#[test]
+fn values_that_would_be_cut_are_refused() {
+    use substrait::proto::expression::literal::interval_day_to_second::PrecisionMode;
+    use substrait::proto::expression::literal::{
+        IntervalCompound, IntervalDayToSecond, IntervalYearToMonth, PrecisionTime,
+    };
+    let of = |literal: LiteralType, variation: u32| {
+        let literal = Literal {
+            literal_type: Some(literal),
+            type_variation_reference: variation,
+            ..Literal::default()
+        };
+        parsed(&plan(rel(with(RexType::Literal(literal)))))
+    };
+    for (value, bits, variation, kept) in [
+        (127, 8, 0, true),
+        (-128, 8, 0, true),
+        (128, 8, 0, false),
+        (300, 8, 0, false),
+        (-129, 8, 0, false),
+        (255, 8, 1, true),
+        (256, 8, 1, false),
+        (-1, 8, 1, false),
+        (32_767, 16, 0, true),
+        (32_768, 16, 0, false),
+        (65_535, 16, 1, true),
+        (65_536, 16, 1, false),
+    ] {
+        let literal = match bits {
+            8 => LiteralType::I8(value),
+            _ => LiteralType::I16(value),
+        };
+        let read = of(literal, variation);
+        assert_eq!(read.is_ok(), kept, "{value} in {bits} bits, {variation}");
+    }
+    let time =
+        |precision: i32, value: i64| LiteralType::PrecisionTime(PrecisionTime { precision, value });
+    for (precision, value, kept) in [
+        (0, 86_399, true),
+        (0, 86_400, false),
+        (0, (1 << 32) + 5, false),
+        (3, 86_399_999, true),
+        (3, (1 << 32) + 5, false),
+        (6, 86_399_999_999, true),
+        (9, -1, false),
+        (12, 1, false),
+    ] {
+        let read = of(time(precision, value), 0);
+        assert_eq!(read.is_ok(), kept, "{value} of precision {precision}");
+    }
+    let interval = |digits: i32, subseconds: i64| IntervalDayToSecond {
+        subseconds,
+        precision_mode: Some(PrecisionMode::Precision(digits)),
+        ..IntervalDayToSecond::default()
+    };
+    for (digits, subseconds, kept) in [
+        (0, 1, true),
+        (3, 7, true),
+        (6, 7_000, true),
+        (6, -7_000, true),
+        (6, 7_001, false),
+        (9, 7_000_000, true),
+        (9, 7_000_001, false),
+        (9, -1, false),
+    ] {
+        let literal = LiteralType::IntervalDayToSecond(interval(digits, subseconds));
+        let read = of(literal, 0);
+        assert_eq!(read.is_ok(), kept, "{subseconds} of {digits} digits");
+    }
+    #[expect(deprecated, reason = "older producers write it")]
+    let older = IntervalDayToSecond {
+        precision_mode: Some(PrecisionMode::Microseconds(1)),
+        ..IntervalDayToSecond::default()
+    };
+    let error = of(LiteralType::IntervalDayToSecond(older), 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    // One of months, days and nanoseconds keeps them all.
+    let compound = LiteralType::IntervalCompound(IntervalCompound {
+        interval_year_to_month: Some(IntervalYearToMonth::default()),
+        interval_day_to_second: Some(interval(9, 7_000_001)),
+    });
+    of(compound, 0).unwrap();
+}
+
+#[test]
+fn a_cast_to_a_type_that_has_fields_is_refused() {
+    use substrait::proto::expression::Cast;
+    let cast = |of: Kind| {
+        RexType::Cast(Box::new(Cast {
+            r#type: Some(Type { kind: Some(of) }),
+            input: Some(Box::new(expr_of(number()))),
+            ..Cast::default()
+        }))
+    };
+    let of_struct = Kind::Struct(Struct::default());
+    let list = Kind::List(Box::new(r#type::List {
+        r#type: Some(Box::new(Type {
+            kind: Some(of_struct.clone()),
+        })),
+        ..r#type::List::default()
+    }));
+    for of in [of_struct, list] {
+        let error = refused(with(cast(of)));
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("a cast to a struct"), "{error}");
+    }
+    let number = Kind::I64(r#type::I64::default());
+    parsed(&plan(rel(with(cast(number))))).unwrap();
 }

@@ -12,7 +12,10 @@ use substrait::proto::expression::reference_segment::{ReferenceType as Segment, 
 use substrait::proto::expression::{FieldReference, ReferenceSegment, RexType};
 use substrait::proto::rel::RelType;
 use substrait::proto::rel_common::{Emit, EmitKind};
-use substrait::proto::{Expression, Plan, ProjectRel, Rel, RelCommon, plan_rel};
+use substrait::proto::set_rel::SetOp;
+use substrait::proto::{
+    AggregateRel, Expression, Plan, ProjectRel, Rel, RelCommon, SetRel, aggregate_rel, plan_rel,
+};
 
 use super::lake::{Lake, asker, lines};
 use super::tpch;
@@ -186,6 +189,14 @@ fn rename(plan: &mut Plan, names: &[&str]) {
         match rel.rel_type.as_mut().unwrap() {
             RelType::Project(project) => read(project.input.as_mut().unwrap(), names),
             RelType::Filter(filter) => read(filter.input.as_mut().unwrap(), names),
+            RelType::Join(join) => {
+                read(join.left.as_mut().unwrap(), names);
+                read(join.right.as_mut().unwrap(), names);
+            }
+            RelType::Cross(cross) => {
+                read(cross.left.as_mut().unwrap(), names);
+                read(cross.right.as_mut().unwrap(), names);
+            }
             RelType::Read(rel) => {
                 let Some(ReadType::NamedTable(named)) = &mut rel.read_type else {
                     panic!("it reads no table")
@@ -334,6 +345,100 @@ async fn columns_that_are_not_there_end_the_statement_and_not_the_process() {
             .len(),
         5
     );
+}
+
+#[tokio::test]
+async fn a_column_that_each_level_adds_to_itself_keeps_a_short_name() {
+    let lake = Lake::new().await;
+    let sql = "SELECT o_orderkey + o_orderkey FROM orders";
+    let plan = lake.made_of(sql, "orders", "orders").await;
+    let RelType::Project(project) = root(&mut plan.clone()).rel_type.clone().unwrap() else {
+        panic!("it computes nothing")
+    };
+    let expressions = project.expressions;
+    let computed = |input: Rel| {
+        RelType::Project(Box::new(ProjectRel {
+            common: Some(RelCommon {
+                emit_kind: Some(EmitKind::Emit(Emit {
+                    output_mapping: vec![1],
+                })),
+                ..RelCommon::default()
+            }),
+            input: Some(Box::new(input)),
+            expressions: expressions.clone(),
+            ..ProjectRel::default()
+        }))
+    };
+    let grouped = |input: Rel| {
+        RelType::Aggregate(Box::new(AggregateRel {
+            input: Some(Box::new(input)),
+            grouping_expressions: expressions.clone(),
+            groupings: vec![aggregate_rel::Grouping {
+                expression_references: vec![0],
+                ..aggregate_rel::Grouping::default()
+            }],
+            ..AggregateRel::default()
+        }))
+    };
+    for level in [&computed as &dyn Fn(Rel) -> RelType, &grouped] {
+        let mut plan = plan.clone();
+        let mut deep = root(&mut plan).clone();
+        for _ in 0..40 {
+            deep = Rel {
+                rel_type: Some(level(deep)),
+            };
+        }
+        plan.relations[0].rel_type = Some(plan_rel::RelType::Rel(deep));
+        assert!(lake.rows_of(&plan).await.unwrap().is_empty());
+        let described = lake.describe_plan(&plan).await.unwrap();
+        let name = described.schema.field(0).name();
+        assert!(name.len() <= 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn sets_compare_columns_by_position_though_two_have_one_name() {
+    let lake = Lake::new().await;
+    let numbers = lake.describe("SELECT * FROM landfast.system.numbers");
+    let numbers = numbers.await.unwrap();
+    let of = async |sql: &str| {
+        let mut plan = made(sql, &[("t", &numbers)]).await;
+        rename(&mut plan, &["landfast", "system", "numbers"]);
+        plan
+    };
+    let all = of("SELECT a.n, b.n FROM t a CROSS JOIN t b").await;
+    let same = of("SELECT a.n, b.n FROM t a JOIN t b ON a.n = b.n").await;
+    let set = |op: SetOp, inputs: &[&Plan]| {
+        let mut plan = same.clone();
+        let inputs = inputs
+            .iter()
+            .map(|input| root(&mut (*input).clone()).clone());
+        plan.relations[0].rel_type = Some(plan_rel::RelType::Rel(Rel {
+            rel_type: Some(RelType::Set(SetRel {
+                inputs: inputs.collect(),
+                op: op as i32,
+                ..SetRel::default()
+            })),
+        }));
+        plan
+    };
+    for (op, inputs, count) in [
+        (SetOp::MinusPrimary, vec![&all, &same], 90),
+        (SetOp::MinusPrimary, vec![&all, &same, &same], 90),
+        (SetOp::MinusPrimary, vec![&same, &all], 0),
+        (SetOp::IntersectionPrimary, vec![&all, &same, &same], 10),
+        (SetOp::IntersectionPrimary, vec![&all, &same, &all], 100),
+        (SetOp::IntersectionMultiset, vec![&all, &same, &all], 10),
+        (SetOp::UnionAll, vec![&all, &same, &same], 120),
+        (SetOp::UnionDistinct, vec![&same, &same, &all], 100),
+    ] {
+        let rows = lake.rows_of(&set(op, &inputs)).await.unwrap();
+        assert_eq!(rows.len(), count, "{op:?} of {}", inputs.len());
+    }
+    let minus = set(SetOp::MinusPrimary, &[&all, &same]);
+    let rows = lake.rows_of(&minus).await.unwrap();
+    assert!(rows.contains(&"3|4".to_string()), "{rows:?}");
+    assert!(!rows.contains(&"3|3".to_string()), "{rows:?}");
 }
 
 #[tokio::test]
