@@ -8,6 +8,7 @@ mod catalog_entries;
 mod command;
 mod comparisons;
 mod conform;
+mod expansion;
 mod explain;
 mod functions;
 mod inference;

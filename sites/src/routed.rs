@@ -203,6 +203,8 @@ struct Trial<'a> {
     origin: usize,
     /// Those still to be tried, the next one last.
     left: Vec<usize>,
+    /// Those whose turn was waited for in vain, and that are tried once more after all others.
+    waited: Vec<usize>,
     failures: Vec<(usize, Failure)>,
     class: ReadClass,
     log: &'a ReadLog,
@@ -250,6 +252,7 @@ impl<'a> Trial<'a> {
             file,
             origin,
             left: candidates,
+            waited: Vec::new(),
             failures,
             class,
             log,
@@ -278,7 +281,9 @@ impl<'a> Trial<'a> {
             Meter::new(self.class, &shared.ids[site], self.log, &shared.totals).paid(charge);
         let breaker = shared.health.begin(site);
         let ejected = || shared.health.is_ejected_since(&breaker, site);
-        let others = (!self.left.is_empty()).then_some(&ejected as Ejected<'_>);
+        // Whoever is tried once more is waited for as if it were the only one.
+        let others = !self.left.is_empty() && !self.waited.contains(&site);
+        let others = others.then_some(&ejected as Ejected<'_>);
         let taken = shared.sites[site]
             .take(&place, self.file.size, want, (gap, others), &meter)
             .await;
@@ -315,7 +320,14 @@ impl<'a> Trial<'a> {
         if !self.left.is_empty() && !matches!(failure, Failure::OverBudget(_)) {
             Meter::new(self.class, id, self.log, &shared.totals).fall_through();
         }
-        self.failures.push((site, failure));
+        match failure {
+            // It was not asked, and may be the only one that has the file.
+            Failure::Waited(_) if !self.waited.contains(&site) => {
+                self.waited.push(site);
+                self.left.insert(0, site);
+            }
+            other => self.failures.push((site, other)),
+        }
     }
 
     /// The error of a file that no candidate gave. Only the origin's word makes a file missing.

@@ -20,6 +20,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement as Ast};
 
 use super::conform::statement_schema;
+use super::expansion::check_expansion;
 use super::parameters;
 use super::tables::{Named, Resolved, ResolvedSnapshots, Resolving};
 use super::temporary::Temporary;
@@ -315,6 +316,7 @@ fn finished(
     parameters: Vec<DataType>,
     types: WireTypes,
 ) -> EngineResult<Logical> {
+    check_expansion(&plan)?;
     let analyzed =
         state
             .analyzer()

@@ -27,8 +27,11 @@ const NAME_WAIT_MAX: Duration = Duration::from_secs(1);
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// Guesses that wait at once; more are sent away.
 const WAITING_MAX: usize = 4_096;
-/// Guesses of one address that wait at once, so that a few addresses can't take all places.
-const WAITING_OF_ADDRESS_MAX: u32 = 32;
+/// Guesses of one address that wait at once, so that a few addresses can't take all places: many people may sit behind
+/// one, and log in at the same time.
+const WAITING_OF_ADDRESS_MAX: u32 = 512;
+/// The same where wrong guesses are paid for.
+const WAITING_OWING_MAX: u32 = 32;
 /// Entries of one generation of one table; two generations are kept.
 const ENTRIES_MAX: usize = 16_384;
 
@@ -51,6 +54,8 @@ pub(super) struct Guess {
     pair: u64,
     /// When it came in.
     since: Instant,
+    /// Whether it has a place where guesses wait.
+    waits: bool,
 }
 
 /// What came of a check.
@@ -136,10 +141,11 @@ impl Table {
 
     fn entry(&mut self, key: u64) -> &mut Entry {
         if !self.young.contains_key(&key) {
+            // Taken out before the older generation goes.
+            let known = self.old.remove(&key).unwrap_or_default();
             if self.young.len() >= ENTRIES_MAX {
                 self.old = std::mem::take(&mut self.young);
             }
-            let known = self.old.remove(&key).unwrap_or_default();
             self.young.insert(key, known);
         }
         self.young.entry(key).or_default()
@@ -190,7 +196,11 @@ impl Ledger {
         }
         // A wait that others lengthen again and again ends as well.
         let left = (longest * 2).saturating_sub(waited);
-        if left.is_zero() || address.waiting >= WAITING_OF_ADDRESS_MAX {
+        let places = match wait.is_zero() {
+            true => WAITING_OF_ADDRESS_MAX,
+            false => WAITING_OWING_MAX,
+        };
+        if left.is_zero() || (!guess.waits && address.waiting >= places) {
             return Step::Refuse(wait.max(FIRST_WAIT));
         }
         Step::Wait(if wait.is_zero() { left } else { wait.min(left) })
@@ -308,7 +318,7 @@ impl Throttle {
         address: Option<IpAddr>,
         known: &(dyn Fn() -> BoxFuture<'a, bool> + Send + Sync),
     ) -> Result<Option<Checking>, Slowed> {
-        let guess = self.guess(name, address, Instant::now());
+        let mut guess = self.guess(name, address, Instant::now());
         let mut waits: Option<(Waiting<'_>, tokio::sync::SemaphorePermit<'_>)> = None;
         loop {
             if known().await {
@@ -336,6 +346,7 @@ impl Throttle {
                             return Err(Slowed { retry_after: wait });
                         };
                         waits = Some((Waiting::new(&self.ledger, guess), permit));
+                        guess.waits = true;
                     }
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -353,6 +364,7 @@ impl Throttle {
             address: self.keys.hash_one(address),
             pair: self.keys.hash_one((name, address)),
             since,
+            waits: false,
         }
     }
 }
@@ -593,15 +605,70 @@ mod tests {
         let waits = |desk: &mut Desk, number: u32| {
             let guess = desk.guess(&format!("user-{number}"), "192.0.2.1");
             let step = desk.ledger.ask(&guess, desk.now);
-            desk.ledger.waiting(&guess, true);
+            if matches!(step, Step::Wait(_)) {
+                desk.ledger.waiting(&guess, true);
+            }
             step
         };
-        for number in 0..WAITING_OF_ADDRESS_MAX {
+        for number in 0..WAITING_OWING_MAX {
             assert!(matches!(waits(&mut desk, number), Step::Wait(_)));
         }
-        let more = waits(&mut desk, WAITING_OF_ADDRESS_MAX);
+        let more = waits(&mut desk, WAITING_OWING_MAX);
         assert!(matches!(more, Step::Refuse(_)));
+        let mut earlier = desk.guess("user-0", "192.0.2.1");
+        earlier.waits = true;
+        assert!(
+            matches!(desk.ledger.ask(&earlier, desk.now), Step::Wait(_)),
+            "who waits already is not sent away for the newcomer"
+        );
         assert_eq!(desk.guessed("bob", "198.51.100.1", true), Duration::ZERO);
+    }
+
+    #[test]
+    fn many_people_behind_one_address_may_all_come_at_once() {
+        let mut desk = Desk::new();
+        let now = desk.now;
+        let (mut checked, mut waiting) = (Vec::new(), Vec::new());
+        for number in 0..FREE_OF_ONE + WAITING_OF_ADDRESS_MAX {
+            let mut guess = desk.guess(&format!("user-{number}"), "192.0.2.1");
+            match desk.ledger.ask(&guess, now) {
+                Step::Check => checked.push(guess),
+                Step::Wait(_) => {
+                    desk.ledger.waiting(&guess, true);
+                    guess.waits = true;
+                    waiting.push(guess);
+                }
+                Step::Refuse(_) => panic!("user-{number} is sent away"),
+            }
+        }
+        assert_eq!(checked.len(), FREE_OF_ONE as usize);
+        let more = desk.guess("one too many", "192.0.2.1");
+        assert!(matches!(desk.ledger.ask(&more, now), Step::Refuse(_)));
+        while let Some(next) = waiting.pop() {
+            assert!(
+                matches!(desk.ledger.ask(&next, now), Step::Wait(_)),
+                "it keeps its place"
+            );
+            let done = checked.pop().unwrap();
+            desk.ledger.finish(&done, Verdict::Right, now);
+            assert_eq!(desk.ledger.ask(&next, now), Step::Check);
+            desk.ledger.waiting(&next, false);
+            checked.push(next);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_known_when_the_generations_change() {
+        let mut table = Table::default();
+        let key = u64::MAX;
+        table.entry(key).failures = 7;
+        // Its generation becomes the older one, and the younger one is full as well.
+        for other in 0..2 * ENTRIES_MAX as u64 - 1 {
+            table.entry(other);
+        }
+        assert_eq!(table.young.len(), ENTRIES_MAX);
+        assert!(table.old.contains_key(&key));
+        assert_eq!(table.look(key, Instant::now()).failures, 7);
     }
 
     #[tokio::test]

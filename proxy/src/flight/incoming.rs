@@ -14,9 +14,17 @@ use arrow_ipc::{
     DateUnit, Endianness, Field, FieldNode, IntervalUnit, MessageHeader, MetadataVersion,
     Precision, RecordBatch, Schema, TimeUnit, Type, UnionMode, root_as_message,
 };
+use bytes::Bytes;
+
+use super::fault::Fault;
+use crate::limits::LimitError;
 
 /// Rows that one message may claim to have; what is really taken is less.
 const ROWS_MAX: i64 = i32::MAX as i64;
+
+/// Bytes that the dictionaries of one stream may take together: the decoder holds the last of each until the stream
+/// ends, whether or not any rows come.
+const DICTIONARY_BYTES_MAX: usize = 64 << 20;
 
 /// Type ids of unions are numbers below this.
 const UNION_CHILDREN_MAX: usize = 128;
@@ -31,20 +39,41 @@ const VIEW_BYTES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     fields: Option<Fields>,
-    /// The types of the values of each dictionary, by its id.
-    dictionaries: HashMap<i64, DataType>,
+    /// Each dictionary of the schema, by its id.
+    dictionaries: HashMap<i64, Dictionary>,
+    /// What the dictionaries take together.
+    dictionary_bytes: usize,
+}
+
+/// One dictionary of a schema.
+#[derive(Debug)]
+struct Dictionary {
+    values: DataType,
+    /// What the last one that came takes.
+    bytes: usize,
 }
 
 /// Why a message is refused.
 type Unsound = String;
 
 impl Incoming {
-    /// Refuses a message that can't be decoded.
-    pub(super) fn look_through(&mut self, message: &FlightData) -> Result<(), FlightError> {
-        self.look(message).map_err(FlightError::DecodeError)
+    /// Refuses a message that can't be decoded, and dictionaries beyond what they may take.
+    pub(super) fn look_through(
+        &mut self,
+        mut message: FlightData,
+    ) -> Result<FlightData, FlightError> {
+        self.look(&mut message).map_err(FlightError::DecodeError)?;
+        if self.dictionary_bytes > DICTIONARY_BYTES_MAX {
+            return Err(FlightError::ExternalError(Box::new(LimitError::TooLarge {
+                what: "what was sent",
+                found: format!("dictionaries of {} bytes", self.dictionary_bytes),
+                max: DICTIONARY_BYTES_MAX,
+            })));
+        }
+        Ok(message)
     }
 
-    fn look(&mut self, data: &FlightData) -> Result<(), Unsound> {
+    fn look(&mut self, data: &mut FlightData) -> Result<(), Unsound> {
         // A message without a header holds a descriptor or metadata alone.
         if data.data_header.is_empty() {
             return Ok(());
@@ -56,6 +85,7 @@ impl Incoming {
                 sound_schema(schema)?;
                 let schema = fb_to_schema(schema);
                 self.dictionaries.clear();
+                self.dictionary_bytes = 0;
                 for field in schema.fields() {
                     self.keep_dictionaries(field);
                 }
@@ -72,12 +102,24 @@ impl Incoming {
             MessageHeader::DictionaryBatch => {
                 let dictionary = message.header_as_dictionary_batch();
                 let dictionary = dictionary.ok_or("it has no dictionary")?;
-                let values = self.dictionaries.get(&dictionary.id());
-                let values = values.ok_or("its dictionary is not in the schema")?;
+                let known = self.dictionaries.get_mut(&dictionary.id());
+                let known = known.ok_or("its dictionary is not in the schema")?;
+                if dictionary.isDelta() {
+                    return Err(
+                        "it is a delta of a dictionary (`isDelta`); send each dictionary whole"
+                            .to_owned(),
+                    );
+                }
                 let batch = dictionary.data().ok_or("its dictionary has no values")?;
                 let has_bitmaps = message.version() < MetadataVersion::V5;
-                let types = std::iter::once(values);
-                sound_batch(batch, types, data.data_body.len(), has_bitmaps)
+                let types = std::iter::once(&known.values);
+                let bytes = data.data_body.len();
+                sound_batch(batch, types, bytes, has_bitmaps)?;
+                // The decoder would hold the whole message by a part of it.
+                data.data_body = Bytes::copy_from_slice(&data.data_body);
+                let before = std::mem::replace(&mut known.bytes, bytes);
+                self.dictionary_bytes = self.dictionary_bytes - before + bytes;
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -92,7 +134,9 @@ impl Incoming {
                 )]
                 let id = field.dict_id();
                 if let Some(id) = id {
-                    self.dictionaries.insert(id, values.as_ref().clone());
+                    let values = values.as_ref().clone();
+                    self.dictionaries
+                        .insert(id, Dictionary { values, bytes: 0 });
                 }
             }
             DataType::List(inner)
@@ -112,6 +156,17 @@ impl Incoming {
             _ => {}
         }
     }
+}
+
+/// Why a stream of messages could not be read; `what` is what they hold.
+pub(super) fn unreadable(what: &str, error: impl Into<FlightError>) -> Fault {
+    let error = error.into();
+    if let FlightError::ExternalError(inner) = &error
+        && let Some(limit) = inner.downcast_ref::<LimitError>()
+    {
+        return limit.clone().into();
+    }
+    Fault::malformed(format!("{what} can't be read: {error}"))
 }
 
 fn sound_schema(schema: Schema<'_>) -> Result<(), Unsound> {

@@ -21,7 +21,7 @@ use super::Core;
 use super::caller::Caller;
 use super::dispatch::{FlightStream, Put};
 use super::fault::Fault;
-use super::incoming::Incoming;
+use super::incoming::{self, Incoming};
 use super::service::no_transaction;
 use super::stream::called_off;
 use crate::admission::Stage;
@@ -38,15 +38,9 @@ impl Core {
     ) -> Result<Response<i64>, Status> {
         let query = self.begin(&caller, &shown(&ingest), QueryKind::Command);
         let id = query.id();
-        match self.ingested(&mut caller, &ingest, put, &query).await {
-            Ok(rows) => {
-                query.finish_command(Some(rows));
-                Ok(caller.respond(rows, Some(id)))
-            }
-            Err(fault) => {
-                query.fail(fault.label(), &fault.to_string());
-                Err(caller.refuse(&fault, Some(id)))
-            }
+        match self.ingested(&mut caller, &ingest, put, query).await {
+            Ok(rows) => Ok(caller.respond(rows, Some(id))),
+            Err(fault) => Err(caller.refuse(&fault, Some(id))),
         }
     }
 
@@ -55,8 +49,39 @@ impl Core {
         caller: &mut Caller,
         ingest: &CommandStatementIngest,
         put: Put,
-        query: &Query,
+        query: Query,
     ) -> Result<i64, Fault> {
+        query.may_be_stopped();
+        let uploaded = tokio::select! {
+            biased;
+            () = query.stop().cancelled() => Err(called_off()),
+            uploaded = self.uploaded(caller, ingest, put) => uploaded,
+        };
+        // The messages of a client that went away (a reset stream) end as those of one that has sent all. The request of
+        // such a client is dropped as soon as it waits for anything, and its rows with it.
+        tokio::task::yield_now().await;
+        let uploaded = uploaded.and_then(|upload| match query.goes_through() {
+            true => Ok(upload),
+            false => Err(called_off()),
+        });
+        let upload = match uploaded {
+            Ok(upload) => upload,
+            Err(fault) => {
+                query.fail(fault.label(), &fault.to_string());
+                return Err(fault);
+            }
+        };
+        let committing = self.cpu.spawn(async move { upload.commit() });
+        to_its_end(query, async { Ok(committing.await.map_err(died)??) }).await
+    }
+
+    /// Receives what is to be put into the table.
+    async fn uploaded(
+        &self,
+        caller: &mut Caller,
+        ingest: &CommandStatementIngest,
+        put: Put,
+    ) -> Result<Upload, Fault> {
         let wanted = Wanted::of(ingest)?;
         let deadline = Deadline::after(self.limits.query_timeout, caller.timeout);
         // Nothing new begins while the server is too busy or shuts down.
@@ -72,16 +97,29 @@ impl Core {
         let idle = self.limits.stream_idle;
         let receiving = received(put.into_messages(), tables, wanted, idle);
         let receiving = self.cpu.spawn(receiving);
-        let upload = tokio::select! {
-            biased;
-            () = query.stop().cancelled() => return Err(called_off()),
-            received = deadline.bound(receiving) => received?.map_err(died)??,
-        };
-        // From here on it is done or refused, as a whole.
-        let rows = self.cpu.spawn(async move { upload.commit() });
-        let rows = rows.await.map_err(died)??;
-        Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+        deadline.bound(receiving).await?.map_err(died)?
     }
+}
+
+/// Puts the rows into the table and that on record, as a whole, whether or not the client is still there.
+pub(super) async fn to_its_end(
+    query: Query,
+    committed: impl Future<Output = Result<usize, Fault>> + Send + 'static,
+) -> Result<i64, Fault> {
+    let task = tokio::spawn(async move {
+        match committed.await {
+            Ok(rows) => {
+                let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+                query.finish_command(Some(rows));
+                Ok(rows)
+            }
+            Err(fault) => {
+                query.fail(fault.label(), &fault.to_string());
+                Err(fault)
+            }
+        }
+    });
+    task.await.map_err(died)?
 }
 
 fn died(error: impl std::fmt::Display) -> Fault {
@@ -177,8 +215,7 @@ async fn received(
         .try_filter(|message| std::future::ready(!message.data_header.is_empty()))
         .map(move |message| {
             let message = message.map_err(FlightError::from)?;
-            incoming.look_through(&message)?;
-            Ok(message)
+            incoming.look_through(message)
         });
     let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
     let begin =
@@ -208,7 +245,7 @@ async fn received(
 }
 
 fn unreadable(error: FlightError) -> Fault {
-    Fault::malformed(format!("the rows can't be read: {error}"))
+    incoming::unreadable("the rows", error)
 }
 
 #[cfg(test)]

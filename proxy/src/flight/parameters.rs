@@ -17,7 +17,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::fault::Fault;
-use super::incoming::Incoming;
+use super::incoming::{self, Incoming};
 use crate::limits::{LimitError, Limits};
 
 /// Rows of bound parameters; each row is one execution.
@@ -52,7 +52,9 @@ impl Parameters {
                         max,
                     })));
                 }
-                incoming.look_through(&message)?;
+                let mut message = incoming.look_through(message)?;
+                // The rows would hold the whole message by a part of it, and that is not what was counted.
+                message.data_body = Bytes::copy_from_slice(&message.data_body);
                 Ok(message)
             });
         let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(bounded)
@@ -178,20 +180,15 @@ fn held(name: &str, union: &UnionArray) -> Result<ArrayRef, Fault> {
 }
 
 fn unreadable(error: impl Into<FlightError>) -> Fault {
-    let error = error.into();
-    if let FlightError::ExternalError(inner) = &error
-        && let Some(limit) = inner.downcast_ref::<LimitError>()
-    {
-        return limit.clone().into();
-    }
-    Fault::malformed(format!("the bound parameters can't be read: {error}"))
+    incoming::unreadable("the bound parameters", error)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{DictionaryArray, Int64Array, StringArray};
+    use arrow::datatypes::Int32Type;
     use arrow_flight::FlightDescriptor;
-    use arrow_flight::encode::FlightDataEncoderBuilder;
+    use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 
     use super::*;
 
@@ -205,6 +202,7 @@ mod tests {
     async fn messages(batch: RecordBatch) -> Vec<FlightData> {
         FlightDataEncoderBuilder::new()
             .with_flight_descriptor(Some(FlightDescriptor::new_cmd("c")))
+            .with_dictionary_handling(DictionaryHandling::Resend)
             .build(futures::stream::iter([Ok(batch)]))
             .try_collect()
             .await
@@ -320,6 +318,27 @@ mod tests {
         };
         assert!(matches!(
             receive(messages(numbers(3)).await, &small).await,
+            Err(Fault::Limit(LimitError::TooLarge { .. }))
+        ));
+    }
+
+    #[tokio::test]
+    async fn dictionaries_count_also_where_no_rows_come() {
+        let coded: DictionaryArray<Int32Type> = ["a"; 3].into_iter().collect();
+        let rows = RecordBatch::try_from_iter([("1", Arc::new(coded) as ArrayRef)]);
+        let mut sent = messages(rows.unwrap()).await;
+        assert_eq!(sent.len(), 3, "a schema, a dictionary and rows");
+        sent.pop();
+        let one = sent[1].data_header.len() + sent[1].data_body.len();
+        let limits = Limits {
+            parameter_bytes: sent[0].data_header.len() + 2 * one,
+            ..Limits::default()
+        };
+        sent.push(sent[1].clone());
+        assert!(receive(sent.clone(), &limits).await.unwrap().is_none());
+        sent.push(sent[1].clone());
+        assert!(matches!(
+            receive(sent, &limits).await,
             Err(Fault::Limit(LimitError::TooLarge { .. }))
         ));
     }

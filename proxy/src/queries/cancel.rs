@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use landfast_planner::Access;
 
-use super::{Open, QueryError, QueryId, QueryKind, QueryRegistry, QueryState};
+use super::{Open, QueryError, QueryId, QueryRegistry, QueryState};
 
 /// How long a query that is told to stop is waited for.
 const STOPPING: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub enum Cancelling {
     Before,
     /// It is told to stop and has not ended yet.
     UnderWay,
-    /// It has ended by itself, or it changes something and runs to its end.
+    /// It has ended by itself, or it changes something by now and runs to its end.
     NotCancellable,
     /// There is none of this name that the canceller may know of.
     Unknown,
@@ -60,9 +60,13 @@ impl QueryRegistry {
         if found.is_empty() {
             return self.ended_before(id, by);
         }
-        let queries = found
-            .iter()
-            .filter(|(_, open)| open.record.lock().kind == QueryKind::Query);
+        let queries = found.iter().filter(|(_, open)| {
+            let mut record = open.record.lock();
+            if record.stoppable {
+                record.cancelled_by = Some(Arc::from(by.principal));
+            }
+            record.stoppable
+        });
         let queries: Vec<_> = queries.collect();
         if queries.is_empty() {
             return Cancelling::NotCancellable;
@@ -84,11 +88,7 @@ impl QueryRegistry {
     }
 
     fn stop(&self, id: QueryId, open: &Open, by: &str) {
-        let waits = {
-            let mut record = open.record.lock();
-            record.cancelled_by = Some(Arc::from(by));
-            record.state == QueryState::Planned
-        };
+        let waits = open.record.lock().state == QueryState::Planned;
         open.stop.cancel();
         // Nobody runs one that waits to be fetched, so nobody else would say that it has ended.
         if waits {

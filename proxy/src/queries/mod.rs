@@ -244,6 +244,19 @@ impl Query {
         &self.stop
     }
 
+    /// Though it is a command, it changes nothing before [`Self::goes_through`], and may be cancelled until then.
+    pub fn may_be_stopped(&self) {
+        self.record.lock().stoppable = true;
+    }
+
+    /// Whether it may change something now; then it is cancelled no more. Not where it was cancelled already.
+    #[must_use]
+    pub fn goes_through(&self) -> bool {
+        let mut record = self.record.lock();
+        record.stoppable = false;
+        record.cancelled_by.is_none()
+    }
+
     /// It is planned and waits to be fetched; `reads` counts what it reads.
     pub fn planned(&mut self, snapshots: Vec<QuerySnapshot>, reads: ReadLog) {
         let mut record = self.record.lock();
@@ -310,7 +323,7 @@ impl Query {
     /// It ended with an error.
     pub fn fail(mut self, kind: &'static str, text: &str) {
         // An error of a query that was told to stop is how it stops.
-        if self.stop.is_cancelled() {
+        if self.record.lock().cancelled_by.is_some() {
             return;
         }
         let elapsed = self.since.elapsed();

@@ -168,6 +168,8 @@ pub struct QueryRecord {
     pub snapshots: Vec<QuerySnapshot>,
     /// Why it ended early.
     pub error: Option<QueryError>,
+    /// Whether it may be cancelled: a command may only while it has changed nothing yet, and says so.
+    pub(super) stoppable: bool,
     /// Who asked for its end, if somebody did.
     pub(super) cancelled_by: Option<Arc<str>>,
     /// What counts its reads, one for each plan; shared with the query as long as it runs.
@@ -203,6 +205,7 @@ impl QueryRecord {
             affected: None,
             snapshots: Vec::new(),
             error: None,
+            stoppable: kind == QueryKind::Query,
             cancelled_by: None,
             logs: Vec::new(),
         }

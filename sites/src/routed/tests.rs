@@ -641,3 +641,57 @@ async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
     assert_eq!(read.unwrap(), expected());
     assert_eq!(world.stores["dc-east"].gets(), 0);
 }
+
+#[tokio::test]
+async fn a_site_that_was_waited_for_in_vain_is_asked_once_more_when_no_other_gives_the_file() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    world.stores["gcp"].set(Some(Fault::Refuses503));
+    let (east, turns) = all_turns(&world, "dc-east");
+    let shared = &world.sites.shared;
+    let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
+    let log = ReadLog::new();
+    let ejected = async {
+        for _ in 0..5 {
+            shared.health.begin(east).failed("time-out");
+        }
+        drop(taken);
+    };
+    let read = read(&world, &["dc-east", "gcp"], &log);
+    let (read, ()) = futures::join!(read, ejected);
+    assert_eq!(read.unwrap(), expected());
+    assert!(world.stores["gcp"].gets() > 0);
+    assert_eq!(data_of(&log, "dc-east").bytes, 110);
+}
+
+#[tokio::test]
+async fn the_last_try_of_a_site_waits_for_its_turn_as_long_as_it_takes_and_is_the_last() {
+    let world = hasty(&["dc-east", "gcp"]);
+    world
+        .put(&["gcp", "dc-east"], KEY, &pattern(1_000_000))
+        .await;
+    world.stores["gcp"].set(Some(Fault::Refuses503));
+    world.stores["dc-east"].set(Some(Fault::Denies));
+    let (east, turns) = all_turns(&world, "dc-east");
+    let shared = &world.sites.shared;
+    let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
+    let log = ReadLog::new();
+    let freed = async {
+        while world.stores["gcp"].gets() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let waits = shared.sites[east].timeouts.request * 2;
+        assert_eq!(world.stores["dc-east"].gets(), 0);
+        tokio::time::sleep(waits).await;
+        drop(taken);
+    };
+    let read = read(&world, &["dc-east", "gcp"], &log);
+    let (read, ()) = futures::join!(read, freed);
+    let error = read.unwrap_err();
+    assert_eq!(error.kind(), SitesErrorKind::Unavailable);
+    assert_eq!(
+        error.to_string().matches("`dc-east`: ").count(),
+        1,
+        "{error}"
+    );
+    assert!(world.stores["dc-east"].gets() > 0);
+}

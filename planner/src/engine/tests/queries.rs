@@ -219,6 +219,27 @@ async fn sides_of_except_whose_columns_share_a_name_are_refused() {
 }
 
 #[tokio::test]
+async fn expressions_that_double_at_every_level_are_refused_before_they_are_written_out() {
+    let lake = Lake::new().await;
+    let nested = |levels: usize| {
+        let from = "SELECT n AS c FROM landfast.system.numbers".to_string();
+        let query = (0..levels).fold(from, |below, _| format!("SELECT c + c AS c FROM ({below})"));
+        format!("SELECT count(*) FROM ({query}) WHERE c + c >= 0")
+    };
+    assert_eq!(lake.rows(&nested(4)).await, ["10"]);
+    let error = lake.error(&nested(20)).await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    let grouped = (0..20).fold(
+        "SELECT n AS c FROM landfast.system.numbers".to_string(),
+        |below, _| format!("SELECT c + c AS c FROM ({below}) GROUP BY c + c"),
+    );
+    let error = lake
+        .error(&format!("SELECT * FROM ({grouped}) WHERE c > 1"))
+        .await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+}
+
+#[tokio::test]
 async fn a_plan_runs_once() {
     let lake = Lake::new().await;
     let planned = lake

@@ -103,20 +103,21 @@ fn batch(columns: Vec<(&'static str, ArrayRef)>) -> RecordBatch {
 }
 
 fn messages(batch: RecordBatch, options: IpcWriteOptions) -> Vec<FlightData> {
+    messages_of(vec![batch], options)
+}
+
+fn messages_of(batches: Vec<RecordBatch>, options: IpcWriteOptions) -> Vec<FlightData> {
     let encoder = FlightDataEncoderBuilder::new()
         .with_dictionary_handling(DictionaryHandling::Resend)
         .with_options(options)
-        .build(futures::stream::iter([Ok(batch)]));
+        .build(futures::stream::iter(batches).map(Ok));
     block_on(encoder.try_collect()).unwrap()
 }
 
 /// What is read of messages that are looked through.
 fn read(messages: Vec<FlightData>) -> Result<Vec<RecordBatch>, FlightError> {
     let mut incoming = Incoming::default();
-    let looked = futures::stream::iter(messages).map(move |message| {
-        incoming.look_through(&message)?;
-        Ok(message)
-    });
+    let looked = futures::stream::iter(messages).map(move |message| incoming.look_through(message));
     block_on(FlightRecordBatchStream::new_from_flight_data(looked).try_collect())
 }
 
@@ -185,4 +186,83 @@ fn whatever_is_let_through_is_decoded_or_refused_without_a_panic() {
         answers[usize::from(read(changed).is_ok())] += 1;
     }
     assert!(answers[0] > 500 && answers[1] > 500, "{answers:?}");
+}
+
+fn coded(words: &[&str]) -> ArrayRef {
+    Arc::new(
+        words
+            .iter()
+            .copied()
+            .collect::<DictionaryArray<Int32Type>>(),
+    )
+}
+
+/// Messages with a schema and so many dictionaries, and no rows.
+fn dictionaries_alone(count: usize) -> Vec<FlightData> {
+    let names = ["a", "b", "c"];
+    let columns = names[..count].iter().map(|name| (*name, coded(&[name])));
+    let mut messages = messages(batch(columns.collect()), IpcWriteOptions::default());
+    messages.pop();
+    assert_eq!(messages.len(), 1 + count);
+    messages
+}
+
+#[test]
+fn dictionaries_are_bounded_together_also_where_no_rows_come() {
+    let padded = |message: &FlightData, bytes: usize| {
+        let mut body = message.data_body.to_vec();
+        body.resize(bytes, 0);
+        FlightData {
+            data_body: body.into(),
+            ..message.clone()
+        }
+    };
+    let [schema, a, b, c] = &dictionaries_alone(3)[..] else {
+        panic!("a schema and three dictionaries");
+    };
+    let half = DICTIONARY_BYTES_MAX / 2;
+    let (a, b) = (padded(a, half), padded(b, half));
+    let fine = [schema, &a, &b, &a, &b, &a].map(Clone::clone);
+    assert!(
+        read(fine.to_vec()).unwrap().is_empty(),
+        "the last of each counts alone"
+    );
+    let mut incoming = Incoming::default();
+    for message in [schema, &a, &b, schema, &a, &b] {
+        // Those of an earlier schema are gone.
+        incoming.look_through(message.clone()).unwrap();
+    }
+    let more = [schema, &a, &b, c].map(Clone::clone);
+    let fault = unreadable("the rows", read(more.to_vec()).unwrap_err());
+    let Fault::Limit(limit @ LimitError::TooLarge { .. }) = fault else {
+        panic!("{fault}");
+    };
+    assert!(limit.to_string().contains("dictionaries of"), "{limit}");
+}
+
+#[test]
+fn a_delta_of_a_dictionary_is_refused_by_name() {
+    let of = |words: &[&str]| batch(vec![("coded", coded(words))]);
+    let options = IpcWriteOptions::default()
+        .with_dictionary_handling(arrow_ipc::writer::DictionaryHandling::Delta);
+    let grown = messages_of(vec![of(&["x"]), of(&["x", "y"])], options);
+    let error = read(grown).unwrap_err();
+    assert!(error.to_string().contains("isDelta"), "{error}");
+    let whole = messages_of(
+        vec![of(&["x"]), of(&["x", "y"])],
+        IpcWriteOptions::default(),
+    );
+    assert_eq!(read(whole).unwrap().len(), 2);
+}
+
+#[test]
+fn a_dictionary_holds_no_more_than_its_own_bytes() {
+    let [schema, one] = &dictionaries_alone(1)[..] else {
+        panic!("a schema and a dictionary");
+    };
+    let mut incoming = Incoming::default();
+    incoming.look_through(schema.clone()).unwrap();
+    let looked = incoming.look_through(one.clone()).unwrap();
+    assert_eq!(looked.data_body, one.data_body);
+    assert_ne!(looked.data_body.as_ptr(), one.data_body.as_ptr());
 }

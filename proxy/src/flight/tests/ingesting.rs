@@ -7,10 +7,13 @@ use arrow_flight::sql::{
     CommandStatementIngest, SqlInfo, TableDefinitionOptions, TableExistsOption,
     TableNotExistOption,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tonic::Code;
 
+use super::fault::Fault;
 use super::*;
+use crate::admission::Stage;
+use crate::queries::{Canceller, Cancelling, Query, QueryId, QueryKind, QueryState};
 
 use TableExistsOption as Exists;
 use TableNotExistOption as Missing;
@@ -481,4 +484,132 @@ async fn a_session_that_nobody_uses_loses_its_tables_without_anybody_asking() {
     assert!(late.commit().is_err(), "the session has ended");
     let told = sessions.by_cookie(&cookie.unwrap(), &bob).unwrap_err();
     assert_eq!(told, crate::session::SessionError::Expired);
+}
+
+impl Service {
+    /// A command of bob's.
+    async fn command(&self, statement: &str) -> Query {
+        let auth = &self.core.reception.auth;
+        let (who, method) = auth.password("bob", "bob", None).await.unwrap();
+        let origin = crate::auth::Origin {
+            method,
+            address: None,
+            client: None,
+        };
+        let kind = QueryKind::Command;
+        self.queries.begin(&who, &origin, None, statement, kind)
+    }
+
+    /// Cancels a query of bob's, as bob.
+    async fn cancel(&self, id: QueryId) -> Cancelling {
+        let bob = landfast_planner::Asker {
+            principal: "bob".into(),
+            role: Role::Reader,
+            groups: Groups::default(),
+            session: None,
+        };
+        let by = Canceller {
+            principal: "bob",
+            access: &landfast_planner::AccessPolicy::of_roles().access(&bob),
+        };
+        self.queries.cancel(id, by).await
+    }
+
+    /// The only upload there is, by now.
+    fn upload(&self) -> Option<QueryId> {
+        let found = self.queries.list(|r| r.statement.starts_with("INGEST"));
+        found.first().map(|record| record.id)
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_cancelled_while_it_waits_for_its_turn() {
+    let service = service(Limits {
+        concurrent_queries: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = service.login("bob").await;
+    let place = service.admission.admit(&"ann".into(), Stage::New).await;
+    let mut uploading = client.clone();
+    let upload = tokio::spawn(async move { uploading.ingest(&create("t"), &[rows(0..10)]).await });
+    while service.admission.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let id = service.upload().unwrap();
+    assert_eq!(service.cancel(id).await, Cancelling::Cancelled);
+    assert_eq!(upload.await.unwrap().unwrap_err().code(), Code::Cancelled);
+    assert_eq!(service.admission.waiting(), 0);
+    let record = service.queries.find(id).unwrap();
+    assert_eq!(record.state, QueryState::Cancelled);
+    assert_eq!(record.error.unwrap().text, "cancelled by bob");
+    drop(place);
+    assert_eq!(client.count("t").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn an_upload_is_cancelled_while_its_rows_come() {
+    let service = service(Limits::default()).await;
+    let mut client = service.login("bob").await;
+    let some = messages(&create("t"), &[rows(0..100)]).await;
+    let never = futures::stream::iter(some).chain(futures::stream::pending());
+    let mut uploading = client.clone();
+    let upload = tokio::spawn(async move { uploading.put(never).await });
+    let space = service.core.engine.temporary_tables();
+    while space.used_bytes() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let id = service.upload().unwrap();
+    assert_eq!(service.cancel(id).await, Cancelling::Cancelled);
+    assert_eq!(upload.await.unwrap().unwrap_err().code(), Code::Cancelled);
+    service.has_no_tables().await;
+    assert_eq!(client.count("t").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_through_is_cancelled_no_more_and_one_that_was_cancelled_does_not_go_through()
+ {
+    let service = service(Limits::default()).await;
+    let through = service.command("one").await;
+    assert_eq!(
+        service.cancel(through.id()).await,
+        Cancelling::NotCancellable,
+        "it may change something from the beginning"
+    );
+    through.may_be_stopped();
+    assert!(through.goes_through());
+    assert_eq!(
+        service.cancel(through.id()).await,
+        Cancelling::NotCancellable
+    );
+    assert!(!through.stop().is_cancelled());
+    let stopped = service.command("two").await;
+    stopped.may_be_stopped();
+    let id = stopped.id();
+    let (found, ()) = futures::join!(service.cancel(id), async {
+        stopped.stop().cancelled().await;
+        assert!(!stopped.goes_through());
+        drop(stopped);
+    });
+    assert_eq!(found, Cancelling::Cancelled);
+}
+
+#[tokio::test]
+async fn what_goes_into_a_table_is_on_record_also_when_its_client_left_meanwhile() {
+    let service = service(Limits::default()).await;
+    let query = service.command("an upload").await;
+    let id = query.id();
+    let (commit, committed) = tokio::sync::oneshot::channel();
+    let committed = async move { committed.await.map_err(Fault::internal) };
+    let left = ingest::to_its_end(query, committed).now_or_never();
+    assert!(left.is_none(), "nobody waits for it any more");
+    commit.send(7).unwrap();
+    while service.queries.open() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let record = service.queries.find(id).unwrap();
+    assert_eq!(
+        (record.state, record.affected),
+        (QueryState::Finished, Some(7))
+    );
 }
