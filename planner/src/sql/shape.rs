@@ -15,7 +15,7 @@ use crate::{PlannerError, Result};
 /// How deep expressions and queries may nest, together.
 const DEPTH_MAX: usize = 250;
 /// What nests no deeper, and has no more relations and SELECTs, is planned on the stack that there is.
-const DEPTH_SHALLOW: usize = 24;
+const DEPTH_SHALLOW: usize = 12;
 /// How many relations a statement may name.
 const RELATIONS_MAX: usize = 500;
 /// How many SELECTs it may hold.

@@ -381,17 +381,24 @@ async fn a_column_that_each_level_adds_to_itself_keeps_a_short_name() {
         }))
     };
     for level in [&computed as &dyn Fn(Rel) -> RelType, &grouped] {
-        let mut plan = plan.clone();
-        let mut deep = root(&mut plan).clone();
-        for _ in 0..40 {
-            deep = Rel {
-                rel_type: Some(level(deep)),
-            };
-        }
-        plan.relations[0].rel_type = Some(plan_rel::RelType::Rel(deep));
+        let nested = |levels: usize| {
+            let mut plan = plan.clone();
+            let mut deep = root(&mut plan).clone();
+            for _ in 0..levels {
+                deep = Rel {
+                    rel_type: Some(level(deep)),
+                };
+            }
+            plan.relations[0].rel_type = Some(plan_rel::RelType::Rel(deep));
+            plan
+        };
+        let plan = nested(9);
         assert!(lake.rows_of(&plan).await.unwrap().is_empty());
         let described = lake.describe_plan(&plan).await.unwrap();
         let name = described.schema.field(0).name();
+        // Names of that many levels would be as large as what they name, which is refused.
+        let endless = lake.describe_plan(&nested(40)).await.unwrap_err();
+        assert_eq!(endless.kind(), ErrorKind::ResourceExhausted, "{endless}");
         assert!(name.len() <= 200, "{name}");
     }
 }
