@@ -122,6 +122,9 @@ impl Config {
     }
 }
 
+/// What a proxy says whose port is taken.
+const PORT_TAKEN: &str = "another program has it";
+
 /// A running proxy.
 #[derive(Debug)]
 pub struct Landfast {
@@ -138,12 +141,13 @@ impl Landfast {
     /// # Errors
     /// When it does not, with what it said.
     pub fn start(config: &Config) -> Result<Self> {
-        match Self::start_once(config) {
-            // Another process may have taken a port since it was found free.
-            Err(error) if format!("{error:#}").contains("Address already in use") => {
-                Self::start_once(config)
+        let mut tries = 0;
+        loop {
+            match Self::start_once(config) {
+                // Another process may have taken a port since it was found free.
+                Err(error) if tries < 5 && format!("{error:#}").contains(PORT_TAKEN) => tries += 1,
+                started => return started,
             }
-            started => started,
         }
     }
 
