@@ -146,13 +146,13 @@ impl Client {
             cookies: BTreeMap::new(),
         };
         match login {
-            Login::Nobody => {}
+            Login::Nobody => client.begin_session().await?,
             Login::Token(token) => {
                 client.authorization = Some(header(&format!("Bearer {}", token.expose_secret()))?);
+                client.begin_session().await?;
             }
             Login::Password { user, password } => client.handshake(&user, &password).await?,
         }
-        client.begin_session().await?;
         Ok(client)
     }
 

@@ -622,13 +622,11 @@ async fn a_read_waits_no_longer_for_a_turn_than_for_an_answer_where_another_site
     drop(taken);
 }
 
-#[tokio::test]
-async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
-    let world = filled(&["gcp", "dc-east"]).await;
-    let (east, turns) = all_turns(&world, "dc-east");
+/// A read that waits for a turn at dc-east, which is ejected meanwhile.
+async fn read_while_ejected(world: &World, log: &ReadLog) -> Vec<Bytes> {
+    let (east, turns) = all_turns(world, "dc-east");
     let shared = &world.sites.shared;
     let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
-    let log = ReadLog::new();
     let ejected = async {
         // The read has come by now: both are polled in this order, by one task.
         for _ in 0..5 {
@@ -636,9 +634,16 @@ async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
         }
         drop(taken);
     };
-    let read = read(&world, &["dc-east", "gcp"], &log);
+    let read = read(world, &["dc-east", "gcp"], log);
     let (read, ()) = futures::join!(read, ejected);
-    assert_eq!(read.unwrap(), expected());
+    read.unwrap()
+}
+
+#[tokio::test]
+async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
+    let world = filled(&["gcp", "dc-east"]).await;
+    let log = ReadLog::new();
+    assert_eq!(read_while_ejected(&world, &log).await, expected());
     assert_eq!(world.stores["dc-east"].gets(), 0);
 }
 
@@ -646,19 +651,8 @@ async fn a_turn_at_a_site_that_stopped_answering_meanwhile_is_not_taken() {
 async fn a_site_that_was_waited_for_in_vain_is_asked_once_more_when_no_other_gives_the_file() {
     let world = filled(&["gcp", "dc-east"]).await;
     world.stores["gcp"].set(Some(Fault::Refuses503));
-    let (east, turns) = all_turns(&world, "dc-east");
-    let shared = &world.sites.shared;
-    let taken = shared.sites[east].turns.acquire_many(turns).await.unwrap();
     let log = ReadLog::new();
-    let ejected = async {
-        for _ in 0..5 {
-            shared.health.begin(east).failed("time-out");
-        }
-        drop(taken);
-    };
-    let read = read(&world, &["dc-east", "gcp"], &log);
-    let (read, ()) = futures::join!(read, ejected);
-    assert_eq!(read.unwrap(), expected());
+    assert_eq!(read_while_ejected(&world, &log).await, expected());
     assert!(world.stores["gcp"].gets() > 0);
     assert_eq!(data_of(&log, "dc-east").bytes, 110);
 }

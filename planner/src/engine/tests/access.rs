@@ -6,7 +6,7 @@ use serde_json::json;
 use super::lake::{Lake, asker, lines};
 use crate::access::{AccessPolicy, Action, Glob, Grant, Grantee, NamePattern, RowFilter};
 use crate::engine::{PlanRequest, PlannedQuery};
-use crate::{ErrorKind, PlannerError, Result, Role, Statement};
+use crate::{ErrorKind, PlannerError, QueryStatement, Result, Role, Statement};
 
 /// A grant of reading to `ada`.
 pub(super) fn reads(on: &str, columns: &[&str], rows: Option<&str>) -> Grant {
@@ -32,9 +32,18 @@ impl Lake {
         let Statement::Query(statement) = self.engine.parse(text)? else {
             panic!("{text} is no query")
         };
+        self.plan_statement(&statement, role).await
+    }
+
+    /// The same for a statement that was parsed.
+    pub(super) async fn plan_statement(
+        &self,
+        statement: &QueryStatement,
+        role: Role,
+    ) -> Result<PlannedQuery> {
         let asker = asker(role);
         let request = PlanRequest {
-            statement: &statement,
+            statement,
             parameters: None,
             settings: &self.settings,
             asker: &asker,

@@ -20,7 +20,7 @@ use substrait::proto::{
 use super::lake::{Lake, asker, lines};
 use super::tpch;
 use crate::access::{AccessPolicy, Action, Grant, Grantee, NamePattern, RowFilter};
-use crate::engine::{Described, PlanRequest, PlannedQuery};
+use crate::engine::{Described, PlannedQuery};
 use crate::{ErrorKind, PlannerError, Result, Role, Statement};
 
 /// The plan that DataFusion makes of a query over these tables, which it knows by these names.
@@ -62,17 +62,7 @@ impl Lake {
         let Statement::Query(statement) = self.substrait(plan)? else {
             panic!("a plan is no command")
         };
-        let asker = asker(Role::Reader);
-        let request = PlanRequest {
-            statement: &statement,
-            parameters: None,
-            settings: &self.settings,
-            asker: &asker,
-            pins: &[],
-            now_unix_ns: None,
-            query_id: "q",
-        };
-        self.engine.plan(request).await
+        self.plan_statement(&statement, Role::Reader).await
     }
 
     /// The rows, after checking that every path has one schema.

@@ -24,21 +24,9 @@ fn file(name: &str) -> String {
 
 /// Rows `from..from + rows` with `n` and a text `s`, 100 rows to a row group.
 fn rows_of(lake: &Lake, name: &str, from: i64, rows: i64) -> DataFile {
-    let text: Vec<String> = (from..from + rows).map(|n| format!("text {n}")).collect();
-    let columns = vec![
-        (
-            field(1, "n", DataType::Int64),
-            longs((from..from + rows).map(Some)),
-        ),
-        (
-            field(2, "s", DataType::Utf8),
-            texts(text.iter().map(|text| Some(text.as_str()))),
-        ),
-    ];
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(100))
-        .build();
-    lake.write_with(&file(name), &batch(columns), (0, vec![]), properties)
+    file_of(lake, &file(name), from..from + rows, |n| {
+        format!("text {n}")
+    })
 }
 
 fn columns() -> serde_json::Value {

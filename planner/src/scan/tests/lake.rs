@@ -1,5 +1,6 @@
 //! A small lake in a temporary directory: tables of Parquet files with field ids, at an origin and at a second site.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -327,12 +328,19 @@ fn rows(table: &str) -> Vec<String> {
 /// A file of so many rows of `n` (field 1), from a number on, and of `s` (field 2): texts of 4 KiB, no two alike; 100 rows to
 /// a row group.
 pub(super) fn wide_file(lake: &Lake, uri: &str, from: i64, rows: i64) -> DataFile {
-    let text: Vec<String> = (from..from + rows).map(|n| format!("{n:04096}")).collect();
+    file_of(lake, uri, from..from + rows, |n| format!("{n:04096}"))
+}
+
+/// A file of rows of `n` (field 1) and of the text `s` (field 2) that belongs to each; 100 rows to a row group.
+pub(super) fn file_of(
+    lake: &Lake,
+    uri: &str,
+    rows: Range<i64>,
+    text: impl Fn(i64) -> String,
+) -> DataFile {
+    let text: Vec<String> = rows.clone().map(text).collect();
     let columns = vec![
-        (
-            field(1, "n", DataType::Int64),
-            longs((from..from + rows).map(Some)),
-        ),
+        (field(1, "n", DataType::Int64), longs(rows.map(Some))),
         (
             field(2, "s", DataType::Utf8),
             texts(text.iter().map(|text| Some(text.as_str()))),

@@ -146,12 +146,8 @@ impl Binder<'_> {
         if *count == 1 || self.known.is_none() {
             return found;
         }
-        let name = match expr {
-            Expr::Identifier(ident) => ident.value.clone(),
-            Expr::CompoundIdentifier(parts) => parts.last().map_or(text, |part| part.value.clone()),
-            _ => text,
-        };
-        let alias = same_names::marked(&name, *count);
+        let name = same_names::column_name(expr).unwrap_or(&text);
+        let alias = same_names::marked(name, *count);
         let data_type = found
             .known()
             .first()
