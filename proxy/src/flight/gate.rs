@@ -3,6 +3,8 @@
 //! A unary call's message is gathered whole before it gets to a handler, and may be large. So that nobody fills the memory
 //! whom nobody knows, a call is recognised by its headers here; one that is refused is answered without a look at its
 //! body. A Handshake needs no recognition before: it has nothing but headers that is read.
+//!
+//! And what a client leaves off sending is made an error here: tonic takes a stream that was reset for one that ended.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -11,11 +13,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use tonic::Status;
+use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 
 use super::caller::{Received, Reception};
 
@@ -84,7 +87,7 @@ async fn let_in(reception: &Reception, request: Request<Body>) -> Result<Request
     let headers = MetadataMap::from_headers(parts.headers.clone());
     let received = reception.receive(&headers, &parts.extensions).await;
     let body = match &received {
-        Ok(_) => body,
+        Ok(_) => whole(body),
         Err(refused) if refused.closed.is_some() && parts.uri.path() == DO_ACTION => {
             short(body).await.ok_or_else(|| refused.status.clone())?
         }
@@ -94,9 +97,46 @@ async fn let_in(reception: &Reception, request: Request<Body>) -> Result<Request
     Ok(Request::from_parts(parts, body))
 }
 
+/// A body that ends only where all of it was sent. Half of what somebody puts is not what they put.
+fn whole(body: Body) -> Body {
+    Body::new(body.map_err(|status| match status.code() {
+        Code::Cancelled => Status::aborted("the client went away before it had sent all"),
+        _ => status,
+    }))
+}
+
 /// The body of a request, if it is short and comes soon.
 async fn short(body: Body) -> Option<Body> {
     let read = axum::body::to_bytes(axum::body::Body::new(body), CLOSING_BYTES_MAX);
     let bytes = tokio::time::timeout(CLOSING_TIME_MAX, read).await;
     Some(Body::new(axum::body::Body::from(bytes.ok()?.ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A body of which a part came before its stream was reset.
+    fn half() -> Body {
+        let frames = [
+            Ok(Bytes::from_static(b"half")),
+            Err(Status::cancelled("reset")),
+        ];
+        Body::new(axum::body::Body::from_stream(futures::stream::iter(frames)))
+    }
+
+    #[tokio::test]
+    async fn a_body_of_which_a_part_came_ends_in_an_error_that_is_not_taken_for_its_end() {
+        assert_eq!(
+            half().collect().await.unwrap_err().code(),
+            Code::Cancelled,
+            "which tonic takes for the end"
+        );
+        assert_eq!(
+            whole(half()).collect().await.unwrap_err().code(),
+            Code::Aborted
+        );
+    }
 }

@@ -57,9 +57,6 @@ impl Core {
             () = query.stop().cancelled() => Err(called_off()),
             uploaded = self.uploaded(caller, ingest, put) => uploaded,
         };
-        // The messages of a client that went away (a reset stream) end as those of one that has sent all. The request of
-        // such a client is dropped as soon as it waits for anything, and its rows with it.
-        tokio::task::yield_now().await;
         let uploaded = uploaded.and_then(|upload| match query.goes_through() {
             true => Ok(upload),
             false => Err(called_off()),
