@@ -15,6 +15,7 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod connections;
 pub mod cpu;
 pub mod demo;
 pub mod error;

@@ -16,6 +16,7 @@ use prometheus::{
 use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
+use crate::connections::Connections;
 use crate::queries::{QueryKind, QueryRecord};
 use crate::session::Sessions;
 
@@ -38,6 +39,8 @@ pub struct Sources {
     pub sessions: Arc<Sessions>,
     /// Running and waiting queries.
     pub admission: Arc<Admission>,
+    /// Open connections.
+    pub connections: Arc<Connections>,
     /// Who was let in and turned away.
     pub auth: Arc<Authenticator>,
     /// The audit log, if there is one.
@@ -61,6 +64,8 @@ pub struct Metrics {
     waiting: IntGauge,
     refused: IntCounter,
     sessions: IntGauge,
+    connections: IntGauge,
+    connections_refused: IntCounter,
     authentications: IntCounterVec,
     audit_lines: IntCounterVec,
     audit_waiting: IntGauge,
@@ -149,6 +154,11 @@ impl Metrics {
                 "Queries refused for want of a place",
             )?,
             sessions: gauge("sessions_open", "Sessions that are kept")?,
+            connections: gauge("connections_open", "Connections of clients that are open")?,
+            connections_refused: counter(
+                "connections_refused_total",
+                "Connections that were closed as they came in, because too many were open",
+            )?,
             authentications: counters(
                 "authentications_total",
                 "Credentials that were checked, by method and outcome; those of open sessions aside",
@@ -226,6 +236,8 @@ impl Metrics {
         self.waiting.set(gauge(sources.admission.waiting()));
         raise(&self.refused, sources.admission.refused());
         self.sessions.set(gauge(sources.sessions.open()));
+        self.connections.set(gauge(sources.connections.open()));
+        raise(&self.connections_refused, sources.connections.refused());
         for tried in sources.auth.counts() {
             let labels = [tried.method.label(), tried.outcome.label()];
             raise(

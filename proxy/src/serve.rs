@@ -72,6 +72,7 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         .transpose()?;
 
     let parts = Parts::assemble(&config)?;
+    parts.connections.raise_open_files();
     let stop = CancellationToken::new();
 
     let reload = Reload::new(
@@ -95,7 +96,7 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     let flight = parts.flight.clone().into_server();
-    let incoming = accept::connections(listener, tls);
+    let incoming = accept::connections(listener, tls, Arc::clone(&parts.connections));
     let stopped = stop.clone();
     let flight_task = tokio::spawn(async move {
         server

@@ -1,6 +1,6 @@
 //! Where a connection comes from, and what its client certificate says.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use landfast_planner::Groups;
@@ -22,6 +22,17 @@ impl Arrival {
     /// The other end's address without its port.
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip())
+    }
+}
+
+/// What counts as one address: whoever has one of IPv6 has the 2^64 beside it.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
     }
 }
 

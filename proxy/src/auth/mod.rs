@@ -23,6 +23,7 @@ use landfast_planner::{Groups, Role};
 use parking_lot::RwLock;
 
 pub use access::{Access, CertificateEntry, StaticToken, User};
+pub(crate) use arrival::network;
 pub use arrival::{Arrival, CertificateName, NameSource, Origin, PeerName};
 pub use counts::{AuthCount, AuthOutcome};
 pub use credentials::{CredentialError, Credentials};

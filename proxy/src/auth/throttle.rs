@@ -15,6 +15,8 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::arrival::network;
+
 /// Wrong guesses of one name from one address that cost nothing.
 const FREE_OF_PAIR: u32 = 3;
 /// Wrong guesses from one address, or of one name, that cost nothing: several people may sit behind an address.
@@ -365,17 +367,6 @@ impl Throttle {
             pair: self.keys.hash_one((name, address)),
             since,
             waits: false,
-        }
-    }
-}
-
-/// Whoever has one IPv6 address has the 2^64 beside it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
     }
 }

@@ -110,6 +110,7 @@ pub(crate) struct RawAdmin {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawLimits {
+    pub(crate) connections: usize,
     pub(crate) concurrent_queries: usize,
     pub(crate) queued_queries: usize,
     pub(crate) stalled_queries: usize,
@@ -145,6 +146,7 @@ pub(crate) struct RawLimits {
 impl Default for RawLimits {
     fn default() -> Self {
         Self {
+            connections: 10_000,
             concurrent_queries: 16,
             queued_queries: 1000,
             stalled_queries: 256,

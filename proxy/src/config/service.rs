@@ -62,6 +62,8 @@ pub enum ClientAuth {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
+    /// Connections of clients that are open at once; a quarter of them from one address.
+    pub connections: usize,
     /// Queries that run at once.
     pub concurrent_queries: usize,
     /// Queries that wait for a place; the next one is refused.
@@ -286,6 +288,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
             Ok(())
         }
     };
+    positive(raw.connections as u64, "connections")?;
     positive(raw.concurrent_queries as u64, "concurrent_queries")?;
     positive(raw.query_timeout_ms, "query_timeout_ms")?;
     positive(raw.statement_bytes as u64, "statement_bytes")?;
@@ -320,6 +323,7 @@ pub(super) fn limits(raw: &RawLimits, at: &KeyPath, base: &Path) -> Result<Limit
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Limits {
+        connections: raw.connections,
         concurrent_queries: raw.concurrent_queries,
         queued_queries: raw.queued_queries,
         stalled_queries: raw.stalled_queries,

@@ -1,4 +1,5 @@
-//! Prepared statements: handles nobody can guess, bound to a principal, ended when idle, so many and so large together.
+//! Prepared statements: handles nobody can guess, bound to a principal, ended when idle, so many and so large together,
+//! and a quarter of that for one principal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::session::SessionId;
 const STATEMENT_BYTES: usize = 4 * 1024;
 /// About what one column of its rows takes.
 const COLUMN_BYTES: usize = 256;
+
+/// The part of all that one principal may have.
+const SHARE: usize = 4;
 
 /// A prepared statement, as it is used.
 #[derive(Clone)]
@@ -60,18 +64,49 @@ struct Kept {
     used: Instant,
 }
 
+/// How many statements, and what they take.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    count: usize,
+    bytes: usize,
+}
+
+impl Tally {
+    fn of(kept: &Kept) -> Self {
+        Self {
+            count: 1,
+            bytes: kept.bytes,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            count: self.count - other.count,
+            bytes: self.bytes - other.bytes,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shelf {
     kept: HashMap<Bytes, Kept>,
-    /// What they take together.
-    bytes: usize,
+    all: Tally,
+    /// None is nought.
+    by_principal: HashMap<Arc<str>, Tally>,
 }
 
 /// The open prepared statements.
 pub(super) struct PreparedStatements {
     open: Mutex<Shelf>,
-    max: usize,
-    bytes_max: usize,
+    max: Tally,
+    max_of_one: Tally,
     idle: Duration,
 }
 
@@ -79,8 +114,14 @@ impl PreparedStatements {
     pub(super) fn new(max: usize, bytes_max: usize, idle: Duration) -> Self {
         Self {
             open: Mutex::default(),
-            max,
-            bytes_max,
+            max: Tally {
+                count: max,
+                bytes: bytes_max,
+            },
+            max_of_one: Tally {
+                count: max.div_ceil(SHARE),
+                bytes: bytes_max.div_ceil(SHARE),
+            },
             idle,
         }
     }
@@ -92,31 +133,20 @@ impl PreparedStatements {
         session: Option<SessionId>,
         prepared: Prepared,
     ) -> Result<Bytes, Fault> {
-        let bytes = prepared.bytes();
+        let kept = Kept {
+            bytes: prepared.bytes(),
+            principal,
+            session,
+            prepared,
+            used: Instant::now(),
+        };
         let mut open = self.open.lock();
-        if open.kept.len() >= self.max || open.bytes + bytes > self.bytes_max {
+        if self.room(&open, &kept.principal, Tally::of(&kept)).is_err() {
             open.retain(|kept| kept.used.elapsed() <= self.idle);
+            self.room(&open, &kept.principal, Tally::of(&kept))?;
         }
-        if open.kept.len() >= self.max {
-            return Err(LimitError::TooMany {
-                what: "prepared statements",
-                max: self.max,
-            }
-            .into());
-        }
-        self.check_room(open.bytes + bytes)?;
         let handle = Bytes::copy_from_slice(&rand::random::<[u8; 32]>());
-        open.bytes += bytes;
-        open.kept.insert(
-            handle.clone(),
-            Kept {
-                principal,
-                session,
-                prepared,
-                bytes,
-                used: Instant::now(),
-            },
-        );
+        open.put(handle.clone(), kept);
         Ok(handle)
     }
 
@@ -136,17 +166,23 @@ impl PreparedStatements {
         bound: Option<Parameters>,
     ) -> Result<(), Fault> {
         let mut open = self.open.lock();
-        let others = open.bytes;
-        let kept = self.kept(&mut open, handle, caller)?;
-        let others = others - kept.bytes;
-        let mut prepared = kept.prepared.clone();
+        let mut prepared = self.kept(&mut open, handle, caller)?.prepared.clone();
         prepared.bound = bound;
         let bytes = prepared.bytes();
-        self.check_room(others + bytes)?;
-        kept.prepared = prepared;
-        kept.bytes = bytes;
-        open.bytes = others + bytes;
-        Ok(())
+        let Some(before) = open.take(handle) else {
+            return Err(Fault::NoSuchStatement);
+        };
+        let room = self.room(&open, &before.principal, Tally { count: 1, bytes });
+        let after = match room {
+            Ok(()) => Kept {
+                prepared,
+                bytes,
+                ..before
+            },
+            Err(_) => before,
+        };
+        open.put(handle.clone(), after);
+        room
     }
 
     /// Closes a statement; closing one that is not open is fine.
@@ -155,8 +191,7 @@ impl PreparedStatements {
         if let Some(kept) = open.kept.get(handle)
             && *kept.principal == *principal
         {
-            open.bytes -= kept.bytes;
-            open.kept.remove(handle);
+            open.take(handle);
         }
     }
 
@@ -174,15 +209,29 @@ impl PreparedStatements {
             .retain(|kept| kept.used.elapsed() <= self.idle);
     }
 
-    fn check_room(&self, bytes: usize) -> Result<(), Fault> {
-        if bytes <= self.bytes_max {
+    /// Whether so much more of a principal fits, among all and among their own.
+    fn room(&self, open: &Shelf, principal: &str, more: Tally) -> Result<(), Fault> {
+        let theirs = open.by_principal.get(principal);
+        let theirs = theirs.copied().unwrap_or_default().plus(more);
+        let all = open.all.plus(more);
+        let (what, max) = if all.count > self.max.count {
+            ("prepared statements", self.max.count)
+        } else if theirs.count > self.max_of_one.count {
+            ("prepared statements of one user", self.max_of_one.count)
+        } else if all.bytes > self.max.bytes {
+            (
+                "bytes of prepared statements and their parameters",
+                self.max.bytes,
+            )
+        } else if theirs.bytes > self.max_of_one.bytes {
+            (
+                "bytes of one user's prepared statements and their parameters",
+                self.max_of_one.bytes,
+            )
+        } else {
             return Ok(());
-        }
-        Err(LimitError::TooMany {
-            what: "bytes of prepared statements and their parameters",
-            max: self.bytes_max,
-        }
-        .into())
+        };
+        Err(LimitError::TooMany { what, max }.into())
     }
 
     fn kept<'a>(
@@ -207,14 +256,32 @@ impl PreparedStatements {
 }
 
 impl Shelf {
-    fn retain(&mut self, keep: impl Fn(&Kept) -> bool) {
-        let bytes = &mut self.bytes;
-        self.kept.retain(|_, kept| {
-            let stays = keep(kept);
-            if !stays {
-                *bytes -= kept.bytes;
+    fn put(&mut self, handle: Bytes, kept: Kept) {
+        let more = Tally::of(&kept);
+        self.all = self.all.plus(more);
+        let theirs = self.by_principal.entry(kept.principal.clone()).or_default();
+        *theirs = theirs.plus(more);
+        self.kept.insert(handle, kept);
+    }
+
+    fn take(&mut self, handle: &Bytes) -> Option<Kept> {
+        let kept = self.kept.remove(handle)?;
+        let less = Tally::of(&kept);
+        self.all = self.all.minus(less);
+        if let Some(theirs) = self.by_principal.get_mut(&kept.principal) {
+            *theirs = theirs.minus(less);
+            if theirs.count == 0 {
+                self.by_principal.remove(&kept.principal);
             }
-            stays
-        });
+        }
+        Some(kept)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Kept) -> bool) {
+        let goes = self.kept.iter().filter(|(_, kept)| !keep(kept));
+        let goes: Vec<_> = goes.map(|(handle, _)| handle.clone()).collect();
+        for handle in goes {
+            self.take(&handle);
+        }
     }
 }

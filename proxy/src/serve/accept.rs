@@ -2,7 +2,8 @@
 //!
 //! Each connection gets the TLS configuration of its own moment, so that certificates change without a restart, and
 //! those that are open stay as they are. Handshakes run beside each other, bounded in number and time: a client that
-//! says nothing keeps nobody waiting.
+//! says nothing keeps nobody waiting. A connection is counted from the moment that it comes in, and closed at once where there
+//! are too many.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tonic::transport::server::Connected;
 
 use super::tls::CurrentTls;
 use crate::auth::Arrival;
+use crate::connections::{Connection, Connections};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Wire {
     stream: Stream,
     arrival: Arrival,
+    _counted: Connection,
 }
 
 #[derive(Debug)]
@@ -56,15 +59,17 @@ impl Connected for Wire {
 pub(super) fn connections(
     listener: TcpListener,
     tls: Option<Arc<CurrentTls>>,
+    open: Arc<Connections>,
 ) -> ReceiverStream<io::Result<Wire>> {
     let (sender, ready) = mpsc::channel(READY_MAX);
-    tokio::spawn(accept(listener, tls, sender));
+    tokio::spawn(accept(listener, tls, open, sender));
     ReceiverStream::new(ready)
 }
 
 async fn accept(
     listener: TcpListener,
     tls: Option<Arc<CurrentTls>>,
+    open: Arc<Connections>,
     sender: mpsc::Sender<io::Result<Wire>>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
@@ -81,6 +86,13 @@ async fn accept(
                 continue;
             }
         };
+        let counted = match open.admit(address.ip()) {
+            Ok(counted) => counted,
+            Err(crowded) => {
+                open.tell(address.ip(), crowded);
+                continue;
+            }
+        };
         // A connection that ended already is noticed when it is read.
         drop(stream.set_nodelay(true));
         let Some(tls) = tls.clone() else {
@@ -90,6 +102,7 @@ async fn accept(
                     address: Some(address),
                     certificate: None,
                 },
+                _counted: counted,
             };
             if sender.send(Ok(wire)).await.is_err() {
                 return;
@@ -102,7 +115,8 @@ async fn accept(
         let sender = sender.clone();
         tokio::spawn(async move {
             let shaken =
-                tokio::time::timeout(HANDSHAKE_TIMEOUT, shake(stream, address, &tls)).await;
+                tokio::time::timeout(HANDSHAKE_TIMEOUT, shake(stream, address, &tls, counted))
+                    .await;
             drop(permit);
             match shaken {
                 Ok(Ok(wire)) => drop(sender.send(Ok(wire)).await),
@@ -117,7 +131,12 @@ async fn accept(
     }
 }
 
-async fn shake(stream: TcpStream, address: SocketAddr, tls: &CurrentTls) -> io::Result<Wire> {
+async fn shake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &CurrentTls,
+    counted: Connection,
+) -> io::Result<Wire> {
     let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
     let certificate = stream
         .get_ref()
@@ -130,6 +149,7 @@ async fn shake(stream: TcpStream, address: SocketAddr, tls: &CurrentTls) -> io::
             address: Some(address),
             certificate: certificate.map(Arc::new),
         },
+        _counted: counted,
     })
 }
 

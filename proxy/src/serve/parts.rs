@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::audit::{Audit, AuditTarget};
 use crate::auth::{AuthSpec, Authenticator};
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::cpu::CpuRuntime;
 use crate::error::ProxyError;
 use crate::flight::{FlightSpec, FlightSql};
@@ -37,6 +38,7 @@ pub struct Parts {
     /// Plans and runs statements.
     pub engine: Arc<Engine>,
     pub(super) admission: Arc<Admission>,
+    pub(super) connections: Arc<Connections>,
     pub(super) flight: FlightSql,
     pub(super) sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
@@ -99,6 +101,7 @@ impl Parts {
             namespace,
             engine,
             admission,
+            connections: Connections::new(config.limits.connections),
             flight,
             sessions,
             metrics,
@@ -124,6 +127,7 @@ impl Parts {
                 engine: Arc::clone(&self.engine),
                 sessions: Arc::clone(&self.sessions),
                 admission: Arc::clone(&self.admission),
+                connections: Arc::clone(&self.connections),
                 auth: Arc::clone(&self.auth),
                 audit: self.audit.clone(),
             },

@@ -397,6 +397,31 @@ async fn where_certificates_are_required_a_token_alone_does_not_even_connect() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_closed_at_once_and_fits_when_another_has_ended() {
+    let house = House::new();
+    let more = token_entry("robot", "robot-token") + "\n[limits]\nconnections = 4\n";
+    let running = house.serve("", &more).await;
+    let rows = async || {
+        let client = Client::connect(&running, &house.ca, None).await;
+        let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
+        let client = client.says("Bearer robot-token");
+        client.rows("SELECT 1").await.map(|rows| (client, rows))
+    };
+    let (first, _) = rows().await.unwrap();
+    assert_eq!(rows().await.err().unwrap().code(), Code::Unavailable);
+    first.rows("SELECT 1").await.unwrap();
+    let sources = running.parts().admin_sources();
+    let metrics = sources.metrics.render(&sources.sources).unwrap();
+    assert!(
+        metrics.contains("landfast_connections_open 1\n"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("landfast_connections_refused_total 0\n"));
+    drop(first);
+    until("room for another connection", rows).await;
+}
+
 /// Tries until it works, and fails when it never does.
 async fn until<T, E: std::fmt::Debug>(
     what: &str,

@@ -111,9 +111,9 @@ fn long_text(bytes: usize) -> RecordBatch {
 }
 
 #[tokio::test]
-async fn prepared_statements_and_what_is_bound_to_them_take_so_much_memory_together() {
+async fn prepared_statements_and_what_is_bound_to_them_leave_other_users_room() {
     let service = service(Limits {
-        prepared_bytes: 512 * 1024,
+        prepared_bytes: 4 * 512 * 1024,
         ..Limits::default()
     })
     .await;
@@ -139,6 +139,7 @@ async fn prepared_statements_and_what_is_bound_to_them_take_so_much_memory_toget
     let (_, batches) = client.fetch(ticket(info.get_ref())).await.unwrap();
     assert_eq!(column(&batches, "n"), [(300 * 1024).to_string()]);
 
+    let mut ann = service.login("ann").await;
     let mut others = vec![];
     let refused = loop {
         match open(&mut client).await {
@@ -148,10 +149,14 @@ async fn prepared_statements_and_what_is_bound_to_them_take_so_much_memory_toget
     };
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert!(
-        refused.message().contains("close some"),
+        refused.message().contains("of one user") && refused.message().contains("close some"),
         "{}",
         refused.message()
     );
+    let of_ann = open(&mut ann).await.unwrap();
+    bind(&mut ann, &of_ann, long_text(300 * 1024))
+        .await
+        .unwrap();
     for handle in others.into_iter().chain([one]) {
         let request = ActionClosePreparedStatementRequest {
             prepared_statement_handle: handle,
