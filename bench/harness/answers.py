@@ -31,8 +31,9 @@ def difference(left, right):
 
 
 def same(x, y):
-    """Integers, text and dates exactly. DuckDB divides decimals as floats, DataFusion to a fixed number of places:
-    those agree when they differ by less than one in the last of the fewer places, or by 1e-9 of the value."""
+    """Integers, text and dates exactly, and decimals of as many places. DuckDB divides decimals as floats, DataFusion and
+    Trino each to a number of places of its own: those agree when they differ by less than one in the last of the fewer
+    places, or by 1e-9 of the value."""
     if x == y:
         return True
     if not (is_number(x) and is_number(y)):
@@ -40,7 +41,8 @@ def same(x, y):
     if isinstance(x, int) and isinstance(y, int):
         return False
     places = [-value.as_tuple().exponent for value in (x, y) if isinstance(value, Decimal)]
-    step = 10.0 ** -min(places) if places and not (isinstance(x, Decimal) and isinstance(y, Decimal)) else 0.0
+    of_one_kind = len(places) == 2 and places[0] == places[1]
+    step = 10.0 ** -min(places) if places and not of_one_kind else 0.0
     return math.isclose(float(x), float(y), rel_tol=RELATIVE, abs_tol=step)
 
 

@@ -29,10 +29,19 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// The bytes of a range that was read as such.
+    /// A whole file.
+    pub(super) fn whole(bytes: Bytes) -> Arc<Self> {
+        let ranges = vec![(0..bytes.len() as u64, bytes)];
+        Arc::new(Self { ranges })
+    }
+
+    /// The bytes of a range that lies within one that was read.
     pub(super) fn get(&self, range: &Range<u64>) -> Option<Bytes> {
-        let found = self.ranges.iter().find(|(known, _)| known == range);
-        found.map(|(_, bytes)| bytes.clone())
+        let within = |known: &Range<u64>| known.start <= range.start && range.end <= known.end;
+        let (known, bytes) = self.ranges.iter().find(|(known, _)| within(known))?;
+        let from = usize::try_from(range.start - known.start).ok()?;
+        let to = usize::try_from(range.end.checked_sub(known.start)?).ok()?;
+        (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
     }
 }
 
@@ -43,6 +52,50 @@ pub(super) fn has_any(metadata: &ParquetMetaData) -> bool {
         .iter()
         .flat_map(|group| group.columns());
     columns.any(|column| column.bloom_filter_offset().is_some())
+}
+
+/// Whether a top-level column of a file has a bloom filter.
+pub(super) fn has_one(metadata: &ParquetMetaData, column: usize) -> bool {
+    let descriptor = metadata.file_metadata().schema_descr();
+    let leaves = 0..descriptor.num_columns();
+    let mut own = leaves.filter(|leaf| descriptor.get_column_root_idx(*leaf) == column);
+    own.any(|leaf| {
+        let mut groups = metadata.row_groups().iter();
+        groups.any(|group| group.column(leaf).bloom_filter_offset().is_some())
+    })
+}
+
+/// What some top-level columns of a file take.
+pub(super) fn column_bytes(metadata: &ParquetMetaData, columns: &[usize]) -> u64 {
+    let descriptor = metadata.file_metadata().schema_descr();
+    let groups = metadata.row_groups().iter();
+    let chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+    let own = chunks.filter(|(leaf, _)| columns.contains(&descriptor.get_column_root_idx(*leaf)));
+    let bytes = own.map(|(_, chunk)| u64::try_from(chunk.compressed_size()).unwrap_or_default());
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// Whether reading some columns only for the rows that others leave saves more than the round trip that it costs for
+/// each row group.
+pub(super) fn late_pays(metadata: &ParquetMetaData, late: &[usize], link: &Link) -> bool {
+    let bytes = column_bytes(metadata, late);
+    let groups = u32::try_from(metadata.num_row_groups()).unwrap_or(u32::MAX);
+    link.latency.saturating_mul(groups) <= saved_by(bytes, link)
+}
+
+/// How long bytes take over a link.
+fn moving(bytes: u64, link: &Link) -> Duration {
+    seconds(bytes as f64 / link.bandwidth_bytes_per_s.max(1) as f64)
+}
+
+/// How long it takes to read and to decode so many bytes.
+fn saved_by(bytes: u64, link: &Link) -> Duration {
+    let reading = Reading {
+        bytes,
+        moving: moving(bytes, link),
+        ..Reading::default()
+    };
+    Duration::from_micros(reading.cost().reading_us)
 }
 
 /// The columns of which one of some values is asked for, and nothing else.
@@ -64,13 +117,21 @@ pub(super) struct Asked<'a> {
     pub(super) columns: &'a [usize],
 }
 
+/// The bloom filters that a predicate can make use of.
+#[derive(Debug)]
+pub(super) struct Blooms {
+    /// Where they lie, as far as their lengths are recorded.
+    pub(super) ranges: Vec<Range<u64>>,
+    /// Whether they are worth a request of their own.
+    pub(super) pays: bool,
+}
+
 impl Asked<'_> {
-    /// Where the bloom filters lie that the predicate can make use of, if they are worth reading over this link.
-    pub(super) fn worth_reading(
-        &self,
-        predicate: &PruningPredicate,
-        link: &Link,
-    ) -> Option<Vec<Range<u64>>> {
+    /// The bloom filters that the predicate can make use of; none where no row group is left to ask about.
+    pub(super) fn blooms(&self, predicate: &PruningPredicate, link: &Link) -> Option<Blooms> {
+        if self.groups.is_empty() {
+            return None;
+        }
         let descriptor = self.metadata.file_metadata().schema_descr();
         let names = asked_for_values(predicate);
         let leaves =
@@ -93,18 +154,15 @@ impl Asked<'_> {
             let bytes = read.map(|(_, column)| column.compressed_size());
             saved = saved.saturating_add(u64::try_from(bytes.sum::<i64>()).unwrap_or_default());
         }
-        let bytes = filters.iter().map(|range| range.end - range.start).sum();
-        let moving = |bytes: u64| seconds(bytes as f64 / link.bandwidth_bytes_per_s.max(1) as f64);
-        let costs = moving(bytes).saturating_add(link.latency);
-        let saves = Reading {
-            bytes: saved,
-            moving: moving(saved),
-            ..Reading::default()
-        };
-        let saves = Duration::from_micros(saves.cost().reading_us);
-        let pays = costs.saturating_mul(PART_MAX) <= saves
+        let bytes: u64 = filters.iter().map(|range| range.end - range.start).sum();
+        let costs = moving(bytes, link).saturating_add(link.latency);
+        let pays = !filters.is_empty()
+            && costs.saturating_mul(PART_MAX) <= saved_by(saved, link)
             && bytes.saturating_mul(u64::from(PART_MAX)) <= saved;
-        (pays && !filters.is_empty()).then_some(filters)
+        Some(Blooms {
+            ranges: filters,
+            pays,
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Measured (TPC-H, local files): evaluating a query's own filters inside the Parquet reader costs more than it saves,
 //! and so do dynamic filters that became look-ups in a large hash table; dynamic filters that are bounds, short lists
-//! or a TopK's threshold save much. So the latter are evaluated while reading, and everything prunes row groups.
+//! or a TopK's threshold save much. So the latter are evaluated while reading, and everything prunes row groups. A filter
+//! that asks for given values of a column with a bloom filter leaves few rows, or none: it is evaluated before the other
+//! columns are read, unless a round trip more takes longer than they do.
 
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, DynamicFilterTracking, InListExpr, IsNotNullExpr, IsNullExpr, Literal,
     NotExpr,
 };
-use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_plan::joins::HashTableLookupExpr;
 use datafusion_datasource_parquet::can_expr_be_pushed_down_with_schemas;
@@ -44,6 +46,14 @@ pub(super) struct Filters {
     fixed: Vec<Filter>,
     /// Those that joins, aggregates and TopK tighten while the query runs.
     dynamic: Vec<Filter>,
+}
+
+/// A filter of the query's own that holds for given values of some columns only, and is evaluated without failing.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) filter: Filter,
+    /// Their positions in the table's schema.
+    pub(super) columns: Vec<usize>,
 }
 
 /// What the Parquet reader does with the filters for one file.
@@ -80,6 +90,22 @@ impl Filters {
     /// Whether there is a filter that says more when a file is opened than it said when the scan was planned.
     pub(super) fn may_tighten(&self) -> bool {
         !self.dynamic.is_empty()
+    }
+
+    /// Those of the query's own that ask columns of the table for given values.
+    pub(super) fn asking(&self, table: &SchemaRef) -> Vec<Asking> {
+        let safe = self.fixed.iter().filter(|filter| cannot_fail(filter));
+        let asking = safe.map(|filter| {
+            let known = LiteralGuarantee::analyze(filter).into_iter();
+            let of_values = known.filter(|known| known.guarantee == Guarantee::In);
+            Asking {
+                filter: Arc::clone(filter),
+                columns: of_values
+                    .filter_map(|known| table.index_of(&known.column.name).ok())
+                    .collect(),
+            }
+        });
+        asking.filter(|asking| !asking.columns.is_empty()).collect()
     }
 
     /// All as one expression.
@@ -132,6 +158,32 @@ impl Filters {
             Some(all) => write!(f, ", predicate={all}"),
             None => Ok(()),
         }
+    }
+}
+
+impl OpenedFilters {
+    /// Evaluates these filters on rows before all others, and then whatever else prunes and can't fail: few rows are left
+    /// by then, and the reader leaves pages out only by what it evaluates. Filters that statistics can't decide are not
+    /// given to the reader, and so neither are they here.
+    pub(super) fn evaluate_first(&mut self, asked: &[&Filter]) {
+        let among = |filters: &[Filter], one: &Filter| {
+            filters.iter().any(|filter| Arc::ptr_eq(filter, one))
+        };
+        let mut rows: Vec<Filter> = asked
+            .iter()
+            .filter(|filter| among(&self.prune, filter))
+            .map(|filter| Arc::clone(filter))
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        rows.append(&mut self.rows);
+        for filter in &self.prune {
+            if !among(&rows, filter) && cannot_fail(filter) {
+                rows.push(Arc::clone(filter));
+            }
+        }
+        self.rows = rows;
     }
 }
 

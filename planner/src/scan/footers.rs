@@ -24,7 +24,7 @@ use crate::error::is_over_budget;
 const FIRST_REQUEST_BYTES: usize = 64 * 1024;
 
 /// A file of at most so many bytes is read whole with the first request: a second one would take longer than its bytes.
-const WHOLE_FILE_BYTES_MAX: u64 = 256 * 1024;
+pub(super) const WHOLE_FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Which part of the cache small files have, which came whole with their footers: 1 in so many bytes.
 const WHOLE_FILES_PART: u64 = 8;

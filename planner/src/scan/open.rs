@@ -1,7 +1,6 @@
 //! Opening one file: footer, columns by field id, filters; then DataFusion's own Parquet opener does the rest.
 
 use std::fmt::{self, Debug, Formatter};
-use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::common::{Result, internal_err};
@@ -27,13 +26,16 @@ use landfast_sites::{FileId, Link};
 use object_store::ObjectStore;
 
 use super::ScanContext;
-use super::blooms::{Asked, ReadAhead, asked_for_values, has_any, read_ahead};
+use super::blooms::{
+    Asked, Blooms, ReadAhead, asked_for_values, column_bytes, has_any, has_one, late_pays,
+    read_ahead,
+};
 use super::columns::{Absentees, FileColumns};
 use super::deletes::{
     DeleteReader, DeletedKeys, DeletedPositions, Sieve, columns_to_read, without,
 };
-use super::filters::{Filters, OpenedFilters, asked_of_statistics, cannot_fail};
-use super::footers::Footer;
+use super::filters::{Asking, Filters, OpenedFilters, asked_of_statistics, cannot_fail};
+use super::footers::{Footer, WHOLE_FILE_BYTES_MAX};
 use super::row_columns::{FileRows, OneFile};
 use super::sorted::OrderCheck;
 use super::source::{LakeFile, ScanPlan, all_of};
@@ -49,6 +51,16 @@ struct Deleted {
     sequence_number: i64,
 }
 
+/// A file whose footer is there.
+struct Opening {
+    footer: Arc<Footer>,
+    columns: Arc<FileColumns>,
+    filters: OpenedFilters,
+    deleted: Deleted,
+    /// Its bloom filters, or all of it, where they are asked.
+    ahead: Option<Arc<ReadAhead>>,
+}
+
 /// Plans the files of one partition.
 pub(super) struct LakeMorselizer(Arc<Partition>);
 
@@ -60,6 +72,8 @@ struct Partition {
     every: ParquetSource,
     projection: ProjectionExprs,
     filters: Filters,
+    /// The filters that bloom filters may answer.
+    asking: Vec<Asking>,
     shared: Shared,
     /// Limit and order of the scan, and nothing else: it is copied for each file.
     slim: FileScanConfig,
@@ -86,9 +100,12 @@ impl LakeMorselizer {
         index: usize,
     ) -> Result<Self> {
         // A limit counts rows that nobody has left out: what a dynamic filter from above leaves is not what it is about.
-        let filters = match config.limit {
-            Some(_) => filters.without_dynamic(),
-            None => filters,
+        let (filters, asking) = match config.limit {
+            Some(_) => (filters.without_dynamic(), Vec::new()),
+            None => {
+                let asking = filters.asking(every.table_schema().table_schema());
+                (filters, asking)
+            }
         };
         let parquet = projected(&every, &projection)?;
         let slim =
@@ -105,6 +122,7 @@ impl LakeMorselizer {
             every,
             projection,
             filters,
+            asking,
             shared,
             slim,
             index,
@@ -153,8 +171,15 @@ impl MorselPlanner for FileToOpen {
             let lake = partition.lake_file(&file)?;
             let (footer, deleted) =
                 try_join(partition.footer(&lake), partition.deleted(&lake)).await?;
-            let blooms = partition.blooms(&file, &lake, &footer).await?;
-            partition.open(file, &lake, (footer, blooms), deleted)
+            let mut opening = Opening {
+                columns: Arc::new(partition.columns(&lake, &footer)),
+                filters: partition.filters.open(&lake.maybe_nan)?,
+                ahead: None,
+                footer,
+                deleted,
+            };
+            partition.look_ahead(&file, &lake, &mut opening).await?;
+            partition.open(file, &lake, opening)
         })))
     }
 }
@@ -234,72 +259,122 @@ impl Partition {
         FileColumns::resolve(&lake.uri, &plan.columns, schema, mapping, &absentees)
     }
 
-    /// The file's bloom filters, where they are worth reading.
-    async fn blooms(
+    /// Decides what the file's bloom filters are good for, and reads them where they are worth it.
+    async fn look_ahead(
         &self,
         file: &PartitionedFile,
         lake: &LakeFile,
-        footer: &Footer,
-    ) -> Result<Option<Arc<ReadAhead>>> {
+        opening: &mut Opening,
+    ) -> Result<()> {
         let context = &self.shared.context;
-        let Some(site) = lake.route.first().filter(|_| has_any(&footer.metadata)) else {
-            return Ok(None);
+        let Some(site) = lake.route.first() else {
+            return Ok(());
         };
+        if !has_any(&opening.footer.metadata) {
+            return Ok(());
+        }
         let link = context.sites.link_to_reader(site);
-        let Some(ranges) = self.blooms_worth_reading(file, lake, footer, link)? else {
-            return Ok(None);
+        let whole = self.evaluate_asked(lake, link, opening);
+        let Some(blooms) = self.blooms(file, opening, link)? else {
+            return Ok(());
         };
         let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
-        let read = read_ahead(&lake.at_sites(&id, context), ranges).await;
-        read.map(Some).map_err(|error| {
+        let at_sites = lake.at_sites(&id, context);
+        // What came with the footer costs no request.
+        if let Some(whole) = context.footers.take_whole(&at_sites).await {
+            opening.ahead = Some(ReadAhead::whole(whole));
+            return Ok(());
+        }
+        let ranges = match (blooms.pays, whole) {
+            (true, _) => blooms.ranges,
+            (false, true) => vec![0..lake.size_bytes],
+            (false, false) => return Ok(()),
+        };
+        let read = read_ahead(&at_sites, ranges).await.map_err(|error| {
             DataFusionError::from(error)
                 .context(format!("bloom filters of {OF_DATA_FILES} {}", lake.uri))
-        })
+        })?;
+        opening.ahead = Some(read);
+        Ok(())
     }
 
-    fn blooms_worth_reading(
+    /// Has the reader evaluate what asks for given values of columns with bloom filters, where that pays: few rows have
+    /// them. Says whether the file is small enough to be read whole for it, so that it takes one request.
+    fn evaluate_asked(&self, lake: &LakeFile, link: &Link, opening: &mut Opening) -> bool {
+        let (columns, metadata) = (&opening.columns, &opening.footer.metadata);
+        let in_file = |at: &usize| columns.file_column(*at);
+        let with_blooms = |asking: &&Asking| {
+            let mut own = asking.columns.iter().filter_map(in_file);
+            own.any(|column| has_one(metadata, column))
+        };
+        let asking: Vec<&Asking> = self.asking.iter().filter(with_blooms).collect();
+        if asking.is_empty() {
+            return false;
+        }
+        let first = asking.iter().flat_map(|asking| &asking.columns);
+        let first: Vec<usize> = first.filter_map(in_file).collect();
+        let read = self.file_columns(columns);
+        let late = read.iter().filter(|column| !first.contains(column));
+        let late: Vec<usize> = late.copied().collect();
+        let small = lake.size_bytes <= WHOLE_FILE_BYTES_MAX;
+        let whole = small && lake.size_bytes <= column_bytes(metadata, &read).saturating_mul(2);
+        if whole || late_pays(metadata, &late, link) {
+            let asked: Vec<_> = asking.iter().map(|asking| &asking.filter).collect();
+            opening.filters.evaluate_first(&asked);
+        }
+        whole
+    }
+
+    /// The bloom filters that can leave row groups out; none where none is asked, or no row group is left.
+    fn blooms(
         &self,
         file: &PartitionedFile,
-        lake: &LakeFile,
-        footer: &Footer,
+        opening: &Opening,
         link: &Link,
-    ) -> Result<Option<Vec<Range<u64>>>> {
-        let filters = self.filters.open(&lake.maybe_nan)?;
+    ) -> Result<Option<Blooms>> {
+        let filters = &opening.filters;
         let of_reader = if filters.rows.is_empty() {
             &filters.prune
         } else {
             &filters.rows
         };
-        let columns = self.columns(lake, footer);
-        let Some(pruning) = pruning(of_reader, &columns)? else {
+        let (columns, footer) = (&opening.columns, &opening.footer);
+        let Some(pruning) = pruning(of_reader, columns)? else {
             return Ok(None);
         };
         if asked_for_values(&pruning).next().is_none() {
             return Ok(None);
         }
-        let left = self.groups_left(file, &pruning, &columns, footer);
-        let read = self.projection.column_indices().into_iter();
-        let read: Vec<usize> = read.filter_map(|at| columns.file_column(at)).collect();
+        let left = self.groups_left(file, &pruning, columns, footer);
         let asked = Asked {
             metadata: &footer.metadata,
             schema: columns.file_schema(),
             groups: &left,
-            columns: &read,
+            columns: &self.file_columns(columns),
         };
-        Ok(asked.worth_reading(&pruning, link))
+        Ok(asked.blooms(&pruning, link))
+    }
+
+    /// The top-level columns of the file that the query reads.
+    fn file_columns(&self, columns: &FileColumns) -> Vec<usize> {
+        let read = self.projection.column_indices().into_iter();
+        read.filter_map(|at| columns.file_column(at)).collect()
     }
 
     fn open(
         &self,
         file: PartitionedFile,
         lake: &Arc<LakeFile>,
-        (footer, blooms): (Arc<Footer>, Option<Arc<ReadAhead>>),
-        deleted: Deleted,
+        opening: Opening,
     ) -> Result<Box<dyn MorselPlanner>> {
         let plan = &self.shared.plan;
-        let columns = Arc::new(self.columns(lake, &footer));
-
-        let mut filters = self.filters.open(&lake.maybe_nan)?;
+        let Opening {
+            footer,
+            columns,
+            mut filters,
+            deleted,
+            ahead,
+        } = opening;
         let mut file = file.with_arrow_schema(Arc::clone(columns.file_schema()));
         let mut config = self.slim.clone();
         let mut parquet = self.parquet.clone();
@@ -346,8 +421,8 @@ impl Partition {
         if let Some(access) = access {
             file = file.with_extension(access);
         }
-        match blooms {
-            Some(blooms) => file = file.with_extension(blooms),
+        match ahead {
+            Some(ahead) => file = file.with_extension(ahead),
             None => parquet = parquet.with_bloom_filter_on_read(false),
         }
         let rows = FileRows::new(

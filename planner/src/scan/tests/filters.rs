@@ -51,7 +51,7 @@ fn table(lake: &Lake, files: Vec<DataFile>) -> Table {
 }
 
 /// What a query gives in one partition, and the scan's metrics afterwards.
-async fn ran(table: &Table, sql: &str) -> (String, impl Fn(&str) -> usize + use<>) {
+pub(super) async fn ran(table: &Table, sql: &str) -> (String, impl Fn(&str) -> usize + use<>) {
     let session = table.session_of(1);
     let plan = session
         .sql(sql)

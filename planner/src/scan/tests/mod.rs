@@ -1,6 +1,7 @@
 //! Trap tests: what a scan of Iceberg files gets wrong first.
 
 mod avro_deletes;
+mod blooms;
 mod columns;
 mod defaults;
 mod delete_files;

@@ -10,6 +10,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use iceberg::spec::{Datum, Transform};
 use iceberg::transform::create_transform_function;
+use parquet::file::properties::WriterProperties;
 
 use super::lake::*;
 
@@ -73,7 +74,7 @@ fn filter(dice: &mut Dice) -> String {
     let word = WORDS[usize::try_from(dice.below(8)).unwrap()];
     let day = i64::try_from(dice.below(60)).unwrap() - 30;
     let day = format!("(DATE '1970-01-01' + INTERVAL '{day} days')::DATE");
-    match dice.below(12) {
+    match dice.below(14) {
         0 => format!("n {op} {}", dice.below(6)),
         1 => format!("day {op} {day}"),
         2 => format!(
@@ -88,6 +89,8 @@ fn filter(dice: &mut Dice) -> String {
         8 => format!("NOT ({} OR {})", filter(dice), filter(dice)),
         9 => format!("({} AND {})", filter(dice), filter(dice)),
         10 => format!("({} OR {})", filter(dice), filter(dice)),
+        11 => format!("s IN ('{word}', 'b') AND n <> {}", dice.below(6)),
+        12 => format!("x IN (0.0, 1.5, {})", dice.below(4)),
         _ => format!("day BETWEEN {day} AND {day} + INTERVAL '5 days'"),
     }
 }
@@ -124,12 +127,13 @@ async fn random_filters_give_what_they_give_in_memory() {
                 ),
                 _ => (2, vec![]),
             };
-            let mut file = lake.write(
-                &format!("{ROOT}/data/f{at}.parquet"),
-                &rows,
-                spec,
-                partition,
-            );
+            // Where there are bloom filters, the reader looks for values before it reads other columns.
+            let properties = WriterProperties::builder()
+                .set_max_row_group_row_count(Some(16))
+                .set_bloom_filter_enabled(at % 2 == 0)
+                .build();
+            let uri = format!("{ROOT}/data/f{at}.parquet");
+            let mut file = lake.write_with(&uri, &rows, (spec, partition), properties);
             if dice.below(4) == 0 {
                 file.columns = Box::default();
             }
