@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use datafusion::physical_expr::utils::Guarantee;
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee};
 use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion_datasource_parquet::BloomFilterStatistics;
 use landfast_sites::Link;
 use parquet::arrow::parquet_column;
+use parquet::bloom_filter::Sbbf;
 use parquet::errors::Result;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
@@ -99,10 +102,11 @@ fn saved_by(bytes: u64, link: &Link) -> Duration {
 }
 
 /// The columns of which one of some values is asked for, and nothing else.
-pub(super) fn asked_for_values(predicate: &PruningPredicate) -> impl Iterator<Item = &str> {
+pub(super) fn asked_for_values(
+    predicate: &PruningPredicate,
+) -> impl Iterator<Item = &LiteralGuarantee> {
     let known = predicate.literal_guarantees().iter();
-    let of_values = known.filter(|known| known.guarantee == Guarantee::In);
-    of_values.map(|known| known.column.name.as_str())
+    known.filter(|known| known.guarantee == Guarantee::In)
 }
 
 /// What a file's bloom filters are asked about.
@@ -133,10 +137,8 @@ impl Asked<'_> {
             return None;
         }
         let descriptor = self.metadata.file_metadata().schema_descr();
-        let names = asked_for_values(predicate);
-        let leaves =
-            names.filter_map(|name| Some(parquet_column(descriptor, self.schema, name)?.0));
-        let leaves: Vec<usize> = leaves.collect();
+        let asked = asked_for_values(predicate);
+        let leaves: Vec<usize> = asked.filter_map(|known| self.leaf(known)).collect();
         let groups = self.groups.iter().map(|at| self.metadata.row_group(*at));
         let mut filters = Vec::new();
         let mut saved = 0_u64;
@@ -163,6 +165,41 @@ impl Asked<'_> {
             ranges: filters,
             pays,
         })
+    }
+
+    /// Whether bloom filters that were read say that none of the row groups has what the predicate asks for.
+    pub(super) fn rules_out_all(&self, predicate: &PruningPredicate, read: &ReadAhead) -> bool {
+        self.groups.iter().all(|group| {
+            let mut asked = asked_for_values(predicate);
+            asked.any(|known| self.lacks(*group, known, read) == Some(true))
+        })
+    }
+
+    /// Whether a row group lacks all values that are asked for, as far as that can be said.
+    fn lacks(&self, group: usize, known: &LiteralGuarantee, read: &ReadAhead) -> Option<bool> {
+        let leaf = self.leaf(known)?;
+        let chunk = self.metadata.row_group(group).column(leaf);
+        let bytes = read.get(&place(chunk)?)?;
+        let filter = Sbbf::from_bytes(&bytes).ok()?;
+        if filter.num_blocks() == 0 {
+            return None;
+        }
+        let column = chunk.column_descr();
+        let mut filters = BloomFilterStatistics::new();
+        filters.insert(
+            known.column.name.as_str(),
+            filter,
+            column.physical_type(),
+            column.type_length(),
+        );
+        let has_any = filters.contained(&known.column, &known.literals)?;
+        Some(has_any.false_count() > 0)
+    }
+
+    /// The Parquet column of a column that is asked.
+    fn leaf(&self, known: &LiteralGuarantee) -> Option<usize> {
+        let descriptor = self.metadata.file_metadata().schema_descr();
+        Some(parquet_column(descriptor, self.schema, &known.column.name)?.0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Opening one file: footer, columns by field id, filters; then DataFusion's own Parquet opener does the rest.
 
 use std::fmt::{self, Debug, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
@@ -80,6 +80,9 @@ struct Partition {
     /// Where rows are promised in order.
     order: Option<Arc<OrderCheck>>,
     index: usize,
+    left_out: OnceLock<ParquetFileMetrics>,
+    /// The opener counts row groups as well; what is counted before would come on top.
+    uncounted: ParquetFileMetrics,
 }
 
 /// What all partitions of a scan share.
@@ -126,6 +129,8 @@ impl LakeMorselizer {
             shared,
             slim,
             index,
+            left_out: OnceLock::new(),
+            uncounted: ParquetFileMetrics::new(index, "", &ExecutionPlanMetricsSet::new()),
         })))
     }
 }
@@ -178,9 +183,24 @@ impl MorselPlanner for FileToOpen {
                 footer,
                 deleted,
             };
-            partition.look_ahead(&file, &lake, &mut opening).await?;
+            if partition
+                .ruled_out_ahead(&file, &lake, &mut opening)
+                .await?
+            {
+                return Ok(Box::new(NothingToRead) as Box<dyn MorselPlanner>);
+            }
             partition.open(file, &lake, opening)
         })))
+    }
+}
+
+/// What is left of a file of which nothing is needed.
+#[derive(Debug)]
+struct NothingToRead;
+
+impl MorselPlanner for NothingToRead {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        Ok(None)
     }
 }
 
@@ -206,8 +226,7 @@ impl Partition {
             Some(mut pruner) => {
                 let out = pruner.should_prune()?;
                 if out {
-                    let metrics = self.file_metrics(file, self.parquet.metrics());
-                    metrics.files_ranges_pruned_statistics.add_pruned(1);
+                    self.left_out().files_ranges_pruned_statistics.add_pruned(1);
                 }
                 Ok(out)
             }
@@ -259,43 +278,80 @@ impl Partition {
         FileColumns::resolve(&lake.uri, &plan.columns, schema, mapping, &absentees)
     }
 
-    /// Decides what the file's bloom filters are good for, and reads them where they are worth it.
-    async fn look_ahead(
+    /// Decides what the file's bloom filters are good for, and reads them where they are worth it. Says whether they leave
+    /// nothing of the file.
+    async fn ruled_out_ahead(
         &self,
         file: &PartitionedFile,
         lake: &LakeFile,
         opening: &mut Opening,
-    ) -> Result<()> {
-        let context = &self.shared.context;
+    ) -> Result<bool> {
         let Some(site) = lake.route.first() else {
-            return Ok(());
+            return Ok(false);
         };
         if !has_any(&opening.footer.metadata) {
-            return Ok(());
+            return Ok(false);
         }
-        let link = context.sites.link_to_reader(site);
+        let link = self.shared.context.sites.link_to_reader(site);
         let whole = self.evaluate_asked(lake, link, opening);
-        let Some(blooms) = self.blooms(file, opening, link)? else {
-            return Ok(());
+        let filters = &opening.filters;
+        let of_reader = if filters.rows.is_empty() {
+            &filters.prune
+        } else {
+            &filters.rows
         };
+        let (columns, footer) = (&opening.columns, &opening.footer);
+        let Some(pruning) = pruning(of_reader, columns)? else {
+            return Ok(false);
+        };
+        if asked_for_values(&pruning).next().is_none() {
+            return Ok(false);
+        }
+        let asked = Asked {
+            metadata: &footer.metadata,
+            schema: columns.file_schema(),
+            groups: &self.groups_left(file, &pruning, columns, footer),
+            columns: &self.file_columns(columns),
+        };
+        let Some(blooms) = asked.blooms(&pruning, link) else {
+            return Ok(false);
+        };
+        let Some(read) = self.read_ahead(lake, blooms, whole).await? else {
+            return Ok(false);
+        };
+        let nothing = asked.rules_out_all(&pruning, &read);
+        if nothing {
+            let ruled_out = &self.left_out().row_groups_pruned_bloom_filter;
+            ruled_out.add_pruned(asked.groups.len());
+        }
+        opening.ahead = Some(read);
+        Ok(nothing)
+    }
+
+    /// Bloom filters, or the whole file; nothing where neither is worth reading by itself.
+    async fn read_ahead(
+        &self,
+        lake: &LakeFile,
+        blooms: Blooms,
+        whole: bool,
+    ) -> Result<Option<Arc<ReadAhead>>> {
+        let context = &self.shared.context;
         let id = FileId::new(lake.uri.clone(), Some(lake.size_bytes));
         let at_sites = lake.at_sites(&id, context);
         // What came with the footer costs no request.
-        if let Some(whole) = context.footers.take_whole(&at_sites).await {
-            opening.ahead = Some(ReadAhead::whole(whole));
-            return Ok(());
+        if let Some(bytes) = context.footers.take_whole(&at_sites).await {
+            return Ok(Some(ReadAhead::whole(bytes)));
         }
         let ranges = match (blooms.pays, whole) {
             (true, _) => blooms.ranges,
             (false, true) => vec![0..lake.size_bytes],
-            (false, false) => return Ok(()),
+            (false, false) => return Ok(None),
         };
-        let read = read_ahead(&at_sites, ranges).await.map_err(|error| {
+        let read = read_ahead(&at_sites, ranges).await;
+        read.map(Some).map_err(|error| {
             DataFusionError::from(error)
                 .context(format!("bloom filters of {OF_DATA_FILES} {}", lake.uri))
-        })?;
-        opening.ahead = Some(read);
-        Ok(())
+        })
     }
 
     /// Has the reader evaluate what asks for given values of columns with bloom filters, where that pays: few rows have
@@ -323,36 +379,6 @@ impl Partition {
             opening.filters.evaluate_first(&asked);
         }
         whole
-    }
-
-    /// The bloom filters that can leave row groups out; none where none is asked, or no row group is left.
-    fn blooms(
-        &self,
-        file: &PartitionedFile,
-        opening: &Opening,
-        link: &Link,
-    ) -> Result<Option<Blooms>> {
-        let filters = &opening.filters;
-        let of_reader = if filters.rows.is_empty() {
-            &filters.prune
-        } else {
-            &filters.rows
-        };
-        let (columns, footer) = (&opening.columns, &opening.footer);
-        let Some(pruning) = pruning(of_reader, columns)? else {
-            return Ok(None);
-        };
-        if asked_for_values(&pruning).next().is_none() {
-            return Ok(None);
-        }
-        let left = self.groups_left(file, &pruning, columns, footer);
-        let asked = Asked {
-            metadata: &footer.metadata,
-            schema: columns.file_schema(),
-            groups: &left,
-            columns: &self.file_columns(columns),
-        };
-        Ok(asked.blooms(&pruning, link))
     }
 
     /// The top-level columns of the file that the query reads.
@@ -483,18 +509,14 @@ impl Partition {
             columns.file_schema(),
             footer.metadata.file_metadata().schema_descr(),
         );
-        // The opener counts row groups as well; these counts would come on top.
-        let metrics = self.file_metrics(file, &ExecutionPlanMetricsSet::new());
-        access.prune_by_statistics(schema, descriptor, groups, pruning, &metrics);
+        access.prune_by_statistics(schema, descriptor, groups, pruning, &self.uncounted);
         access.row_group_indexes().collect()
     }
 
-    fn file_metrics(
-        &self,
-        file: &PartitionedFile,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> ParquetFileMetrics {
-        ParquetFileMetrics::new(self.index, file.object_meta.location.as_ref(), metrics)
+    /// The counters of what is never opened.
+    fn left_out(&self) -> &ParquetFileMetrics {
+        let counters = || ParquetFileMetrics::new(self.index, "", self.parquet.metrics());
+        self.left_out.get_or_init(counters)
     }
 }
 
