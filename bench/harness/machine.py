@@ -19,8 +19,9 @@ def describe():
         "pyiceberg": version("pyiceberg"),
         "duckdb": version("duckdb"),
         "rustc": run("rustc", "--version"),
-        "commit": run("git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"),
-        "clean": run("git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--untracked-files=no") == "",
+        "commit": git("rev-parse", "--short=12", "HEAD"),
+        # What a run itself writes changes nothing of what it measures.
+        "clean": git("status", "--porcelain", "--untracked-files=no", "--", ":/", *(f":(top,exclude)bench/{own}" for own in ("results", "README.md"))) == "",
     }
 
 
@@ -30,6 +31,10 @@ def field(path, name):
     except OSError:
         return None
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), None)
+
+
+def git(*words):
+    return run("git", "-C", str(Path(__file__).parent), *words)
 
 
 def run(*command):
