@@ -48,11 +48,11 @@ pub(super) struct Filters {
     dynamic: Vec<Filter>,
 }
 
-/// A filter of the query's own that holds for given values of some columns only, and is evaluated without failing.
+/// A filter of the query's own that may well leave few rows, and can't fail.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct Selective {
     pub(super) filter: Filter,
-    /// Their positions in the table's schema.
+    /// The positions of its columns in the table's schema.
     pub(super) columns: Vec<usize>,
 }
 
@@ -93,12 +93,12 @@ impl Filters {
     }
 
     /// Those of the query's own that ask columns of the table for given values.
-    pub(super) fn asking(&self, table: &SchemaRef) -> Vec<Asking> {
+    pub(super) fn asking(&self, table: &SchemaRef) -> Vec<Selective> {
         let safe = self.fixed.iter().filter(|filter| cannot_fail(filter));
         let asking = safe.map(|filter| {
             let known = LiteralGuarantee::analyze(filter).into_iter();
             let of_values = known.filter(|known| known.guarantee == Guarantee::In);
-            Asking {
+            Selective {
                 filter: Arc::clone(filter),
                 columns: of_values
                     .filter_map(|known| table.index_of(&known.column.name).ok())
@@ -165,15 +165,16 @@ impl OpenedFilters {
     /// Evaluates these filters on rows before all others, and then whatever else prunes and can't fail: few rows are left
     /// by then, and the reader leaves pages out only by what it evaluates. Filters that statistics can't decide are not
     /// given to the reader, and so neither are they here.
-    pub(super) fn evaluate_first(&mut self, asked: &[&Filter]) {
+    pub(super) fn evaluate_first(&mut self, selective: &[&Selective]) {
         let among = |filters: &[Filter], one: &Filter| {
             filters.iter().any(|filter| Arc::ptr_eq(filter, one))
         };
-        let mut rows: Vec<Filter> = asked
-            .iter()
-            .filter(|filter| among(&self.prune, filter))
-            .map(|filter| Arc::clone(filter))
-            .collect();
+        let mut rows: Vec<Filter> = Vec::new();
+        for Selective { filter, .. } in selective {
+            if among(&self.prune, filter) && !among(&rows, filter) {
+                rows.push(Arc::clone(filter));
+            }
+        }
         if rows.is_empty() {
             return;
         }
