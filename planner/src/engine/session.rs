@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::prelude::SessionConfig;
 
@@ -109,6 +110,9 @@ pub(super) fn for_query(
     if let Some(Ok(rows)) = settings.batch_size.map(ConfigNonZeroUsize::try_new) {
         options.execution.batch_size = rows;
     }
+    if settings.time_zone != SessionSettings::default().time_zone {
+        tell_functions_of_options(&mut state);
+    }
     // Functions such as now() have one answer in a query, and a fresh one in the next.
     state.mark_start_execution();
     if let Some(now) = now_unix_ns {
@@ -116,4 +120,16 @@ pub(super) fn for_query(
             Some(DateTime::from_timestamp_nanos(now));
     }
     state
+}
+
+/// Functions such as now() and to_timestamp() know their time zone from when they were registered.
+fn tell_functions_of_options(state: &mut SessionState) {
+    let options = Arc::clone(state.config_options());
+    let functions = state.scalar_functions().values();
+    let updated = functions.filter_map(|known| known.inner().with_updated_config(&options));
+    let updated: Vec<ScalarUDF> = updated.collect();
+    for function in updated {
+        // Only a registry that can't be changed refuses, and this one can.
+        drop(state.register_udf(Arc::new(function)));
+    }
 }

@@ -331,3 +331,16 @@ async fn statements_at_the_limits_of_depth_are_planned_without_overflowing() {
     );
     assert_eq!(lake.rows(&nested).await, ["1"]);
 }
+
+#[tokio::test]
+async fn now_is_of_the_day_that_it_is_in_the_sessions_time_zone() {
+    let mut lake = Lake::new().await;
+    // Whatever the time is, in one of them the day is another one than in UTC.
+    for zone in ["UTC", "+14:00", "-12:00", "Asia/Tokyo"] {
+        lake.settings.set("landfast.time_zone", zone).unwrap();
+        let rows = lake
+            .rows("SELECT current_date = CAST(now() AS DATE) AS same, now() < to_timestamp('2020-01-01T00:00:00Z') AS before")
+            .await;
+        assert_eq!(rows, ["true|false"], "{zone}");
+    }
+}

@@ -1,5 +1,8 @@
 //! Bloom filters: what they leave out, what they cost, and what else is gained where they are asked.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float32Array};
 use arrow::datatypes::DataType;
 use landfast_catalog::DataFile;
 use parquet::file::properties::{BloomFilterPosition, WriterProperties};
@@ -119,6 +122,68 @@ async fn a_small_file_is_read_whole_and_not_decoded_where_its_bloom_filters_rule
     // What is little of the file is read alone.
     let (bytes, ..) = read(&lake, &known, &absent.replace('*', "id")).await;
     assert!(bytes < size / 2, "{bytes} of {size}");
+}
+
+#[tokio::test]
+async fn values_of_columns_that_became_wider_are_found_by_the_bloom_filters_of_before() {
+    let lake = Lake::new();
+    let rows = 0..2_000;
+    let reals = rows.clone().map(|n| Some(n as f32 + 0.5));
+    let decimals = Decimal128Array::from_iter_values(rows.clone().map(|n| i128::from(n) * 25));
+    let words: Vec<String> = rows.clone().map(|n| format!("word {n}")).collect();
+    let days: Date32Array = rows.clone().map(Some).collect();
+    let columns: Vec<(_, ArrayRef)> = vec![
+        (field(1, "i", DataType::Int32), ints(rows.map(Some))),
+        (
+            field(2, "x", DataType::Float32),
+            Arc::new(reals.collect::<Float32Array>()),
+        ),
+        (
+            field(3, "d", DataType::Decimal128(7, 2)),
+            Arc::new(decimals.with_precision_and_scale(7, 2).unwrap()),
+        ),
+        (
+            field(4, "w", DataType::Utf8),
+            texts(words.iter().map(|word| Some(word.as_str()))),
+        ),
+        (field(5, "day", DataType::Date32), Arc::new(days)),
+    ];
+    let properties = WriterProperties::builder()
+        .set_bloom_filter_enabled(true)
+        .set_bloom_filter_max_ndv(2_000)
+        .build();
+    let known = lake.write_with(&file("f"), &batch(columns), (0, vec![]), properties);
+    lake.copy(&file("f"));
+    let now = |d: &str| {
+        let columns = vec![
+            column(1, "i", "long"),
+            column(2, "x", "double"),
+            column(3, "d", d),
+            column(4, "w", "string"),
+            column(5, "day", "date"),
+        ];
+        lake.table(metadata(columns, &[]), vec![known.clone()])
+    };
+    for d in ["decimal(7, 2)", "decimal(12, 2)", "decimal(38, 2)"] {
+        for (filter, found) in [
+            ("i = 1234", 1),
+            ("i IN (-1, 7, 5000000000)", 1),
+            ("i = 5000000000", 0),
+            ("x = 77.5", 1),
+            ("x = 77.25", 0),
+            ("d = 250.25", 1),
+            ("d = 250.26", 0),
+            ("w = 'word 19'", 1),
+            ("w IN ('word 19', 'none', 'word 3')", 2),
+            ("w = 'none'", 0),
+            ("day = DATE '1970-02-01'", 1),
+            ("i = 31 AND day = DATE '1970-02-01' AND w = 'word 31'", 1),
+            ("i = 31 AND w = 'word 32'", 0),
+        ] {
+            let sql = format!("SELECT * FROM t WHERE {filter}");
+            assert_eq!(now(d).rows(&sql).await.len(), found, "{d}: {filter}");
+        }
+    }
 }
 
 #[tokio::test]
