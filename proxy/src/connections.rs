@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::auth::network;
+use crate::limits::share_of_one;
 
-/// The part of all connections that one address may have.
-const SHARE: usize = 4;
 /// How often connections that are turned away are told of in the log.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -140,7 +139,7 @@ impl Connections {
     pub(crate) fn raise_open_files(&self) {}
 
     fn of_one(&self) -> usize {
-        self.max.div_ceil(SHARE)
+        share_of_one(self.max)
     }
 }
 

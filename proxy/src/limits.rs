@@ -195,6 +195,11 @@ pub fn grpc_timeout(header: &str) -> Option<Duration> {
     })
 }
 
+/// What one user, or one address, may have of something that all have together: a quarter.
+pub(crate) fn share_of_one(all: usize) -> usize {
+    all.div_ceil(4)
+}
+
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

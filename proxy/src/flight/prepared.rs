@@ -14,16 +14,13 @@ use super::caller::Caller;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::statement::Asking;
-use crate::limits::LimitError;
+use crate::limits::{LimitError, share_of_one};
 use crate::session::SessionId;
 
 /// About what a prepared statement takes in memory, its text and its parameters aside.
 const STATEMENT_BYTES: usize = 4 * 1024;
 /// About what one column of its rows takes.
 const COLUMN_BYTES: usize = 256;
-
-/// The part of all that one principal may have.
-const SHARE: usize = 4;
 
 /// A prepared statement, as it is used.
 #[derive(Clone)]
@@ -119,8 +116,8 @@ impl PreparedStatements {
                 bytes: bytes_max,
             },
             max_of_one: Tally {
-                count: max.div_ceil(SHARE),
-                bytes: bytes_max.div_ceil(SHARE),
+                count: share_of_one(max),
+                bytes: share_of_one(bytes_max),
             },
             idle,
         }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::auth::{Method, Principal};
+use crate::limits::share_of_one;
 pub use cookie::{COOKIE_NAME, CookieJar};
 
 /// Starts every session token, so that one is told from a static token at a glance.
@@ -23,9 +24,6 @@ const TOKEN_PREFIX: &str = "lfs_";
 
 /// How long a closed session is known, so that closing it again is fine.
 const CLOSED_FOR: Duration = Duration::from_secs(60);
-
-/// Of all sessions that there may be, one principal has this part at most.
-const SHARE: usize = 4;
 
 /// Names a session in tables and logs; tells nothing that would open it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -444,7 +442,7 @@ impl Sessions {
         if table.by_id.len() >= self.limits.sessions_max {
             return Err(SessionError::TooMany);
         }
-        let max = (self.limits.sessions_max / SHARE).max(1);
+        let max = share_of_one(self.limits.sessions_max);
         let theirs = table
             .by_id
             .values()
