@@ -1,9 +1,12 @@
 //! Servers as processes of their own, each ended with the tests.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,13 +18,31 @@ use crate::parts::{Parts, target_dir};
 /// How often something that is awaited is asked.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
-/// A free port on the loopback address. Another process may take it before its server does: rare, and said clearly.
+/// Where servers of tests listen: below the ports that systems hand out by themselves (Linux from 32768, others from
+/// 49152), so that no connection and no socket that asks for any port takes one while its server starts.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A port on the loopback address that nobody listens on. It is given once, until all of [`PORTS`] were; another
+/// process may take it before its server does: rare, and said clearly.
+///
+/// It is found by asking, not by listening: a child that another test starts at this moment holds our sockets open
+/// until it is a program of its own, and whoever asks the port meanwhile would take it for the server.
 ///
 /// # Errors
-/// When the machine has none left.
+/// When all are taken.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes with neighbouring ids begin far from each other.
+    let first = std::process::id().wrapping_mul(7919);
+    for _ in PORTS {
+        let step = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(step % u32::from(PORTS.end - PORTS.start))?;
+        let asked = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        if asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            return Ok(port);
+        }
+    }
+    bail!("every port from {} to {} is taken", PORTS.start, PORTS.end)
 }
 
 /// Asks `ready` until it says yes.

@@ -5,9 +5,13 @@
     reason = "a test that cannot go on says where and stops"
 )]
 
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
+
 use landfast_tests::catalogs::Postgres;
 use landfast_tests::clients::Iceberg;
 use landfast_tests::lake::sql_properties;
+use landfast_tests::process::free_port;
 use landfast_tests::reverse::{Fault, Reverse};
 use landfast_tests::stores::{Store, block_on};
 use landfast_tests::world::World;
@@ -47,6 +51,21 @@ fn a_stopped_line_breaks_what_is_open_and_serves_nothing_until_healed() {
     line.heal();
     line.fail("one", Fault::Status(503));
     assert_eq!(get().unwrap().as_ref(), b"a fault on demand");
+}
+
+#[test]
+fn a_free_port_answers_nobody_while_other_tests_start_processes() {
+    std::thread::scope(|scope| {
+        let asker = scope.spawn(|| {
+            let answers = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            let ports = (0..2_000).map(|_| free_port().unwrap());
+            ports.filter(|&port| answers(port)).count()
+        });
+        while !asker.is_finished() {
+            Command::new("true").status().unwrap();
+        }
+        assert_eq!(asker.join().unwrap(), 0, "of 2,000 ports answered");
+    });
 }
 
 #[test]
