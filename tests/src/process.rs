@@ -22,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_millis(25);
 /// 49152), so that no connection and no socket that asks for any port takes one while its server starts.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// A port on the loopback address that nobody listens on. It is given once, until all of [`PORTS`] were; another
+/// A port on the loopback address that nobody listens on, and that no other caller in this process is given. Another
 /// process may take it before its server does: rare, and said clearly.
 ///
 /// It is found by asking, not by listening: a child that another test starts at this moment holds our sockets open

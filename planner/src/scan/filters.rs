@@ -3,8 +3,9 @@
 //! Measured (TPC-H, local files): evaluating a query's own filters inside the Parquet reader costs more than it saves,
 //! and so do dynamic filters that became look-ups in a large hash table; dynamic filters that are bounds, short lists
 //! or a TopK's threshold save much. So the latter are evaluated while reading, and everything prunes row groups. A filter
-//! that asks for given values of a column with a bloom filter leaves few rows, or none: it is evaluated before the other
-//! columns are read, unless a round trip more takes longer than they do.
+//! that asks for given values of a column with a bloom filter leaves few rows, or none, and so does one that is narrow
+//! beside the bounds of what is read: it is evaluated before the other columns are read, unless a round trip more takes
+//! longer than they do.
 
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use datafusion::physical_plan::joins::HashTableLookupExpr;
 use datafusion_datasource_parquet::can_expr_be_pushed_down_with_schemas;
 
 use super::source::all_of;
+
+mod rare;
 
 type Filter = Arc<dyn PhysicalExpr>;
 

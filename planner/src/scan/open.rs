@@ -73,6 +73,8 @@ struct Partition {
     filters: Filters,
     /// The filters that bloom filters may answer.
     asking: Vec<Selective>,
+    /// Those that few rows pass.
+    rare: Vec<Selective>,
     shared: Shared,
     /// Limit and order of the scan, and nothing else: it is copied for each file.
     slim: FileScanConfig,
@@ -102,11 +104,13 @@ impl LakeMorselizer {
         index: usize,
     ) -> Result<Self> {
         // A limit counts rows that nobody has left out: what a dynamic filter from above leaves is not what it is about.
-        let (filters, asking) = match config.limit {
-            Some(_) => (filters.without_dynamic(), Vec::new()),
+        let (filters, asking, rare) = match config.limit {
+            Some(_) => (filters.without_dynamic(), Vec::new(), Vec::new()),
             None => {
-                let asking = filters.asking(every.table_schema().table_schema());
-                (filters, asking)
+                let table = every.table_schema().table_schema();
+                let asking = filters.asking(table);
+                let rare = filters.rare(&config.statistics());
+                (filters, asking, rare)
             }
         };
         let parquet = projected(&every, &projection)?;
@@ -125,6 +129,7 @@ impl LakeMorselizer {
             projection,
             filters,
             asking,
+            rare,
             shared,
             slim,
             index,

@@ -2,19 +2,19 @@
 //!
 //! Values are equal as Iceberg's Java readers have it: null is null, NaN is NaN, 0.0 is not -0.0, text is bytes.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, UInt64Array, make_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
-use arrow::row::{RowConverter, Rows, SortField};
-use datafusion::common::hash_utils::RandomState;
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, exec_err};
 use hashbrown::HashTable;
 
-/// What a key costs besides its bytes: where it ends, its number, and its place in the table.
-const KEY_BYTES: usize = size_of::<usize>() + size_of::<i64>() + 8;
+/// What a key costs besides its bytes: where it ends, its number, its hash, and its place in the table.
+const KEY_BYTES: usize = size_of::<usize>() + size_of::<i64>() + size_of::<u64>() + 8;
 
 /// Keys of the same columns, and for each the newest sequence number that deletes it.
 #[derive(Debug)]
@@ -25,7 +25,15 @@ pub(super) struct KeySet {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     sequence_numbers: Vec<i64>,
+    /// Of the keys' columns, not of their bytes: columns are hashed at once.
+    hashes: Vec<u64>,
     table: HashTable<u32>,
+}
+
+/// Rows that are looked for.
+struct Asked {
+    columns: Vec<ArrayRef>,
+    hashes: Vec<u64>,
 }
 
 impl KeySet {
@@ -41,13 +49,9 @@ impl KeySet {
             bytes: Vec::new(),
             ends: Vec::new(),
             sequence_numbers: Vec::new(),
+            hashes: Vec::new(),
             table: HashTable::new(),
         })
-    }
-
-    /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
     }
 
     /// What this holds in memory, in bytes.
@@ -60,9 +64,10 @@ impl KeySet {
     /// # Errors
     /// There are more keys than can be counted.
     pub(super) fn insert(&mut self, columns: &[ArrayRef], sequence_number: i64) -> Result<()> {
-        let rows = self.rows(columns)?;
-        for row in &rows {
-            self.insert_key(row.data(), sequence_number)?;
+        let Asked { columns, hashes } = self.asked(columns)?;
+        let rows = self.converter.convert_columns(&columns)?;
+        for (row, hash) in rows.iter().zip(hashes) {
+            self.insert_key(row.data(), hash, sequence_number)?;
         }
         Ok(())
     }
@@ -72,8 +77,8 @@ impl KeySet {
     /// # Errors
     /// There are more keys than can be counted.
     pub(super) fn extend(&mut self, other: &Self, sequence_number: i64) -> Result<()> {
-        for at in 0..other.len() {
-            self.insert_key(other.key(at), sequence_number)?;
+        for (at, hash) in other.hashes.iter().enumerate() {
+            self.insert_key(other.key(at), *hash, sequence_number)?;
         }
         Ok(())
     }
@@ -83,6 +88,7 @@ impl KeySet {
         self.bytes.shrink_to_fit();
         self.ends.shrink_to_fit();
         self.sequence_numbers.shrink_to_fit();
+        self.hashes.shrink_to_fit();
     }
 
     /// For each row, whether it stays: whether no key of a sequence number greater than the data file's is equal to it.
@@ -90,28 +96,46 @@ impl KeySet {
     /// # Errors
     /// The columns are not of the set's types.
     pub(super) fn stays(&self, columns: &[ArrayRef], data_sequence: i64) -> Result<BooleanBuffer> {
-        let rows = self.rows(columns)?;
-        let mut stays = BooleanBufferBuilder::new(rows.num_rows());
-        for row in &rows {
-            let deleted_at = self.sequence_number(row.data());
-            stays.append(deleted_at.is_none_or(|sequence| sequence <= data_sequence));
+        let Asked { columns, hashes } = self.asked(columns)?;
+        let mut stays = BooleanBufferBuilder::new(hashes.len());
+        stays.append_n(hashes.len(), true);
+        // Few rows have the hash of a key, and only those are compared.
+        let alike = |hash: &u64| {
+            let known = self
+                .table
+                .find(*hash, |at| self.hashes[*at as usize] == *hash);
+            known.is_some()
+        };
+        let alike = (0_u64..).zip(&hashes).filter(|(_, hash)| alike(hash));
+        let alike: UInt64Array = alike.map(|(at, _)| at).collect();
+        if alike.is_empty() {
+            return Ok(stays.finish());
+        }
+        let rows = take_arrays(&columns, &alike, None)?;
+        let rows = self.converter.convert_columns(&rows)?;
+        for (row, at) in rows.iter().zip(alike.values()) {
+            let at = *at as usize;
+            let deleted_at = self.sequence_number(row.data(), hashes[at]);
+            if deleted_at.is_some_and(|sequence| sequence > data_sequence) {
+                stays.set_bit(at, false);
+            }
         }
         Ok(stays.finish())
     }
 
-    fn rows(&self, columns: &[ArrayRef]) -> Result<Rows> {
+    fn asked(&self, columns: &[ArrayRef]) -> Result<Asked> {
         let columns: Vec<ArrayRef> = columns.iter().map(one_nan).collect();
-        Ok(self.converter.convert_columns(&columns)?)
+        let mut hashes = vec![0; columns.first().map_or(0, |column| column.len())];
+        create_hashes(&columns, &self.hasher, &mut hashes)?;
+        Ok(Asked { columns, hashes })
     }
 
-    fn sequence_number(&self, key: &[u8]) -> Option<i64> {
-        let hash = self.hasher.hash_one(key);
+    fn sequence_number(&self, key: &[u8], hash: u64) -> Option<i64> {
         let found = self.table.find(hash, |at| self.key(*at as usize) == key)?;
         self.sequence_numbers.get(*found as usize).copied()
     }
 
-    fn insert_key(&mut self, key: &[u8], sequence_number: i64) -> Result<()> {
-        let hash = self.hasher.hash_one(key);
+    fn insert_key(&mut self, key: &[u8], hash: u64, sequence_number: i64) -> Result<()> {
         let known = self.table.find(hash, |at| self.key(*at as usize) == key);
         if let Some(known) = known.copied() {
             let newest = &mut self.sequence_numbers[known as usize];
@@ -124,27 +148,17 @@ impl KeySet {
         self.bytes.extend(key);
         self.ends.push(self.bytes.len());
         self.sequence_numbers.push(sequence_number);
-        let Self {
-            table,
-            bytes,
-            ends,
-            hasher,
-            ..
-        } = self;
-        table.insert_unique(hash, at, |at| {
-            hasher.hash_one(key_at(bytes, ends, *at as usize))
-        });
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.table
+            .insert_unique(hash, at, |at| hashes[*at as usize]);
         Ok(())
     }
 
     fn key(&self, at: usize) -> &[u8] {
-        key_at(&self.bytes, &self.ends, at)
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[from..self.ends[at]]
     }
-}
-
-fn key_at<'b>(bytes: &'b [u8], ends: &[usize], at: usize) -> &'b [u8] {
-    let from = at.checked_sub(1).map_or(0, |before| ends[before]);
-    &bytes[from..ends[at]]
 }
 
 /// All NaN as the same NaN: their bits differ.
@@ -260,7 +274,7 @@ mod tests {
                 let known = newest.entry(key).or_insert(sequence);
                 *known = sequence.max(*known);
             }
-            prop_assert_eq!(merged.len(), newest.len());
+            prop_assert_eq!(merged.hashes.len(), newest.len());
             let stays = merged.stays(&columns(&rows), data_sequence).unwrap();
             for (row, stays) in rows.iter().zip(stays.iter()) {
                 let gone = newest.get(row).is_some_and(|sequence| *sequence > data_sequence);

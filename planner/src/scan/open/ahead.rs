@@ -31,11 +31,15 @@ impl Partition {
         let Some(site) = lake.route.first() else {
             return Ok(false);
         };
-        if !has_any(&opening.footer.metadata) {
+        let has_blooms = has_any(&opening.footer.metadata);
+        if !has_blooms && self.rare.is_empty() {
             return Ok(false);
         }
         let link = self.shared.context.sites.link_to_reader(site);
         let whole = self.evaluate_first(lake, link, opening);
+        if !has_blooms {
+            return Ok(false);
+        }
         let filters = &opening.filters;
         let of_reader = if filters.rows.is_empty() {
             &filters.prune
@@ -97,8 +101,9 @@ impl Partition {
         })
     }
 
-    /// Has the reader evaluate first what asks for given values of columns with bloom filters, where that pays: few rows
-    /// have them. Says whether the file is small enough to be read whole for it, so that it takes one request.
+    /// Has the reader evaluate first what few rows pass, where that pays: what asks for given values of columns with bloom
+    /// filters, and what is rare by its bounds. Says whether the file is small enough to be read whole for its bloom
+    /// filters, so that it takes one request.
     fn evaluate_first(&self, lake: &LakeFile, link: &Link, opening: &mut Opening) -> bool {
         let (columns, metadata) = (&opening.columns, &opening.footer.metadata);
         let in_file = |at: &usize| columns.file_column(*at);
@@ -107,18 +112,19 @@ impl Partition {
             own.any(|column| has_one(metadata, column))
         };
         let asked: Vec<&Selective> = self.asking.iter().filter(with_blooms).collect();
-        if asked.is_empty() {
+        let selective: Vec<&Selective> = asked.iter().copied().chain(&self.rare).collect();
+        if selective.is_empty() {
             return false;
         }
-        let first = asked.iter().flat_map(|filter| &filter.columns);
+        let first = selective.iter().flat_map(|filter| &filter.columns);
         let first: Vec<usize> = first.filter_map(in_file).collect();
         let read = self.file_columns(columns);
         let late = read.iter().filter(|column| !first.contains(column));
         let late: Vec<usize> = late.copied().collect();
-        let small = lake.size_bytes <= WHOLE_FILE_BYTES_MAX;
+        let small = lake.size_bytes <= WHOLE_FILE_BYTES_MAX && !asked.is_empty();
         let whole = small && lake.size_bytes <= column_bytes(metadata, &read).saturating_mul(2);
         if whole || late_pays(metadata, &late, link) {
-            opening.filters.evaluate_first(&asked);
+            opening.filters.evaluate_first(&selective);
         }
         whole
     }

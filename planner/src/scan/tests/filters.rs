@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::Decimal128Array;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::Operator;
@@ -10,7 +11,9 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, in_list, lit};
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion_datasource::source::DataSourceExec;
+use iceberg::spec::PrimitiveLiteral;
 use landfast_catalog::DataFile;
+use parquet::file::properties::WriterProperties;
 
 use super::lake::*;
 use crate::scan::filters::asked_of_statistics;
@@ -225,6 +228,67 @@ async fn a_file_that_no_site_has_is_an_error_that_names_it() {
         crate::ErrorKind::Internal,
         "a file of record that is missing is not the caller's fault"
     );
+}
+
+#[tokio::test]
+async fn a_narrow_range_is_looked_for_before_other_columns_are_read_and_a_wide_one_after() {
+    let lake = Lake::new();
+    let rows = 40_000;
+    let spread = |at: i64| at * 7919 % rows;
+    let text: Vec<String> = (0..rows).map(|at| format!("text {at:032}")).collect();
+    let prices = Decimal128Array::from_iter_values((0..rows).map(|at| i128::from(spread(at))));
+    let columns = vec![
+        (
+            field(1, "n", DataType::Int64),
+            longs((0..rows).map(|at| Some(spread(at)))),
+        ),
+        (
+            field(2, "m", DataType::Int64),
+            longs((0..rows).map(|at| Some(spread(at)))),
+        ),
+        (
+            field(3, "s", DataType::Utf8),
+            texts(text.iter().map(|text| Some(text.as_str()))),
+        ),
+        (
+            field(4, "price", DataType::Decimal128(10, 2)),
+            Arc::new(prices.with_precision_and_scale(10, 2).unwrap()),
+        ),
+    ];
+    let one_group = WriterProperties::builder().build();
+    let mut written = lake.write_with(&file("f"), &batch(columns), (0, vec![]), one_group);
+    set(&mut written, 4, |price| {
+        price.lower = Some(PrimitiveLiteral::Int128(0));
+        price.upper = Some(PrimitiveLiteral::Int128(39_999));
+    });
+    lake.copy(&file("f"));
+    let columns = vec![
+        column(1, "n", "long"),
+        column(2, "m", "long"),
+        column(3, "s", "string"),
+        column(4, "price", "decimal(10, 2)"),
+    ];
+    let table = lake.table(metadata(columns, &[]), vec![written]);
+    for (filter, found, by_the_reader) in [
+        ("n BETWEEN 100 AND 110", 11, 39_989),
+        ("n >= 10 AND m < 31", 21, 39_979),
+        ("m = 17", 1, 39_999),
+        ("n BETWEEN 100 AND 300", 201, 0),
+        ("n BETWEEN 100 AND 110 AND length(s) > 0", 11, 39_989),
+        ("n = 5 OR m % 2 = 7", 1, 0),
+        ("20 > n", 20, 39_980),
+        ("price BETWEEN 1.00 AND 1.10", 11, 39_989),
+        ("price BETWEEN 1.00 AND 3.00", 201, 0),
+    ] {
+        let sql = format!("SELECT count(*), count(s) FROM (SELECT * FROM t WHERE {filter})");
+        let (answer, metric) = ran(&table, &sql).await;
+        let counts = format!("| {found}");
+        assert!(
+            answer.lines().nth(3).unwrap().starts_with(&counts),
+            "{filter}: {answer}"
+        );
+        assert_eq!(metric("pushdown_rows_pruned"), by_the_reader, "{filter}");
+    }
 }
 
 #[tokio::test]
