@@ -10,7 +10,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-ORDER = ("tpch", "deletes", "small-files", "selective", "planning", "planning-20m", "metadata", "load", "stopping", "allocator")
+ORDER = ("tpch", "deletes", "deletes-trino", "small-files", "selective", "planning", "planning-20m", "metadata", "load", "stopping", "allocator")
 
 
 def main():

@@ -7,7 +7,6 @@
 """
 
 import argparse
-import contextlib
 import hashlib
 import importlib
 import json
@@ -23,7 +22,7 @@ ROOT = BENCH.parent
 PEERS = ("landfast", "datafusion", "duckdb")
 SECTIONS = ("tpch", "deletes", "small-files", "selective", "planning", "metadata", "load", "stopping", "allocator")
 # Only when named: what takes long, or much of the machine.
-BY_NAME = ("planning-20m",)
+BY_NAME = ("planning-20m", "deletes-trino")
 
 
 def main():
@@ -44,7 +43,7 @@ def arguments():
     parser.add_argument("--cold-rounds", type=int, default=3, help="cold runs of each query and engine, a fresh process each; 0 for none (3)")
     parser.add_argument("--queries", default="1-22", help="of TPC-H, such as 1,5,9-12 (1-22)")
     parser.add_argument("--engines", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--trino", type=Path, metavar="FOLDER", help="an unpacked trino-server, which then takes part in the section of deletes; needs a JDK 24 or later")
+    parser.add_argument("--trino", type=Path, metavar="FOLDER", help="an unpacked trino-server, for the section deletes-trino; needs a JDK 24 or later")
     parser.add_argument("--cores", help="pin every process to these cores, such as 0,1 (all)")
     parser.add_argument("--target-partitions", type=int, help="for Landfast and DataFusion alike (Landfast's default)")
     parser.add_argument("--lake", type=Path, help="folder of all tables, written where absent (a folder under target/bench)")
@@ -56,6 +55,8 @@ def arguments():
     unknown = set(chosen(args)) - {*SECTIONS, *BY_NAME}
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS + BY_NAME)}")
+    if "deletes-trino" in chosen(args) and not args.trino:
+        parser.error("deletes-trino needs --trino FOLDER, an unpacked trino-server")
     return args
 
 
@@ -82,14 +83,12 @@ def use_own_python(scratch):
 def measure(args, scratch):
     from harness.bench import Bench
     from harness.lake import write_lake
-    from harness.trino import Trino
 
     binaries = args.binaries or build(args.dev, with_mimalloc="allocator" in chosen(args))
     lake = (args.lake or scratch / f"lake-sf{args.scale_factor:g}").resolve()
     write_lake(lake, binaries / "landfast-bench", args.scale_factor)
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(scratch / "engines.log", "w"))
+    with open(scratch / "engines.log", "w") as log:
         bench = Bench(
             scratch=scratch,
             binaries=binaries,
@@ -100,15 +99,11 @@ def measure(args, scratch):
             cold_rounds=args.cold_rounds,
             queries=numbers(args.queries),
             engines=args.engines.split(","),
-            trino=None,
+            trino=args.trino,
             log=log,
         )
         if args.explain:
             return explain(bench)
-        if args.trino and "deletes" in chosen(args):
-            say("Starting Trino")
-            bench.trino = stack.enter_context(Trino(args.trino, scratch, log)).url
-            bench.engines.append("trino")
         for name in chosen(args):
             section = time.monotonic()
             say(f"== {name}")
@@ -162,7 +157,6 @@ def described(args, bench):
         "build": "dev" if args.dev else "release",
         "machine": machine.describe() | {"datafusion": machine.locked("datafusion"), "iceberg": machine.locked("iceberg")},
         "settings": bench.settings | {"scale_factor": args.scale_factor, "rounds": args.rounds, "cold_rounds": args.cold_rounds},
-        "trino": "took part" if bench.trino else "skipped: no --trino was given",
         "problems": list(bench.problems),
     }
 

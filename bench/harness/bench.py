@@ -21,8 +21,9 @@ class Bench:
     cold_rounds: int
     queries: list  # Numbers of TPC-H's queries.
     engines: list  # Names of those that take part.
-    trino: Path | None  # Trino's folder, if it takes part.
+    trino: Path | None  # An unpacked server of Trino's, if there is one.
     log: object
+    trino_url: str | None = None  # Where it answers while it takes part.
     problems: list = field(default_factory=list)
 
     @property
@@ -67,4 +68,4 @@ class Bench:
     def running(self, schema, tables: list[Table]):
         """Engines that read these tables, and find them in this schema."""
         register(self.lake, schema, tables)
-        return Engines(tables, schema, self.binaries.resolve(), self.lake.resolve(), self.settings, self.scratch, self.log, self.trino)
+        return Engines(tables, schema, self.binaries.resolve(), self.lake.resolve(), self.settings, self.scratch, self.log, self.trino_url)

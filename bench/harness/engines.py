@@ -95,9 +95,9 @@ class Engine:
 class Engines:
     """Knows how to start each engine on the same tables, as often as asked."""
 
-    def __init__(self, tables, schema, binaries, lake, settings, scratch, log, trino=None):
+    def __init__(self, tables, schema, binaries, lake, settings, scratch, log, trino_url=None):
         self.tables, self.schema, self.binaries, self.lake, self.settings = tables, schema, binaries, lake, settings
-        self.scratch, self.log, self.trino_folder = scratch, log, trino
+        self.scratch, self.log, self.trino_url = scratch, log, trino_url
 
     def folders(self):
         """Where the tables' files are."""
@@ -142,7 +142,7 @@ class Engines:
     def trino(self):
         """Trino's own server, which is up already, asked over HTTP; the tables are registered with it first."""
         tables = [f"{table.name}={table.metadata}" for table in self.tables]
-        return Engine("trino", [sys.executable, HERE / "trino_worker.py", self.trino_folder, self.schema, *tables], log=self.log)
+        return Engine("trino", [sys.executable, HERE / "trino_worker.py", self.trino_url, self.schema, *tables], log=self.log)
 
     def plan_landfast(self, table):
         worker = [self.binaries / "landfast-bench", "plan-landfast", "--config", self.config(0), "--table", table.name]

@@ -66,18 +66,25 @@ def deleted(bench, suite, tables, keys, kind, share):
 def render(result):
     from sections import text
 
+    return "\n\n".join(["### Tables with deleted rows", heading(result), *suites(result), text.aims_table(aims(result, text))])
+
+
+def heading(result):
+    from sections import text
+
     m, s = result["machine"], result["settings"]
-    heading = text.taken(
+    return text.taken(
         result,
         f"TPC-H and ten queries of TPC-DS, each at scale factor {s['scale_factor']:g}. The deletes are a second snapshot over the same data "
         f"files; which rows go is the same in each way. DuckDB {m['duckdb']}'s iceberg_scan. Answers were compared between the engines.",
     )
-    parts = ["### Tables with deleted rows", heading]
-    for suite, title in (("tpch", "TPC-H"), ("tpcds", "TPC-DS")):
-        if suite in result["suites"]:
-            parts.append(suite_text(title, result["suites"][suite], text))
-    parts.append(text.aims_table(aims(result, text)))
-    return "\n\n".join(parts)
+
+
+def suites(result):
+    from sections import text
+
+    titles = (("tpch", "TPC-H"), ("tpcds", "TPC-DS"))
+    return [suite_text(title, result["suites"][suite], text) for suite, title in titles if suite in result["suites"]]
 
 
 def suite_text(title, variants, text):

@@ -30,8 +30,7 @@ def measure(bench, name="small", queries=QUERIES, shape=None):
     made = bench.once(f"events/{name}-{files}x{rows}", lambda folder: bench.writer("events", "--dir", folder, "--files", files, "--rows", rows))
     table = open_table("events", local(made["metadata"]))
     engines = bench.running(f"events_{name}", [table])
-    names = [engine for engine in bench.engines if engine != "trino"]
-    found = both(bench, f"{files:,} files of {rows:,} rows", engines, texts(queries, files, rows), names)
+    found = both(bench, f"{files:,} files of {rows:,} rows", engines, texts(queries, files, rows), bench.engines)
     return found | {"files": table.files, "rows": table.rows, "bytes": table.bytes}
 
 

@@ -18,10 +18,9 @@ def engines_of(bench):
 def measure(bench):
     engines = engines_of(bench)
     queries = measuring.query_texts(bench.queries)
-    names = [name for name in bench.engines if name != "trino"]
     running = []
     try:
-        running = [engines.start(name) for name in names]
+        running = [engines.start(name) for name in bench.engines]
         bench.say("Comparing the answers")
         agreed, errors = measuring.compare(bench, "TPC-H", running, queries)
         queries = {query: queries[query] for query in agreed}
@@ -29,14 +28,14 @@ def measure(bench):
         warm_ms, seconds = measuring.timed(lambda: measuring.warm(running, queries, bench.rounds, bench.say, errors))
         bench.say(f"  {seconds:.0f} s\nSELECT 1, and every column of lineitem")
         trips = measuring.round_trips(running, 500)
-        if "landfast" in names:
+        if "landfast" in bench.engines:
             running.append(engines.start("landfast-in-process"))
         scans = measuring.scan(running, bench.rounds)
     finally:
         for engine in running:
             engine.close()
     bench.say(f"Cold: {bench.cold_rounds} rounds")
-    cold_ms, ready_ms = measuring.cold(engines.start, names, queries, bench.cold_rounds, bench.say, engines.folders(), errors)
+    cold_ms, ready_ms = measuring.cold(engines.start, bench.engines, queries, bench.cold_rounds, bench.say, engines.folders(), errors)
     same = "every engine gave the same answer" if not any(errors.values()) else "every engine that answered gave the same answer"
     return {
         "tables": {t.name: {"files": t.files, "bytes": t.bytes, "rows": t.rows} for t in engines.tables},

@@ -22,11 +22,14 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
-use datafusion::physical_plan::joins::HashTableLookupExpr;
 use datafusion_datasource_parquet::can_expr_be_pushed_down_with_schemas;
 
+use self::dynamic::Dynamic;
+use self::long_list::LongList;
 use super::source::all_of;
 
+mod dynamic;
+mod long_list;
 mod rare;
 
 type Filter = Arc<dyn PhysicalExpr>;
@@ -48,7 +51,7 @@ pub(super) struct Filters {
     /// The query's own: whoever pushed them evaluates them again.
     fixed: Vec<Filter>,
     /// Those that joins, aggregates and TopK tighten while the query runs.
-    dynamic: Vec<Filter>,
+    dynamic: Vec<Arc<Dynamic>>,
 }
 
 /// A filter of the query's own that may well leave few rows, and can't fail.
@@ -76,7 +79,7 @@ impl Filters {
             if !DynamicFilterTracking::classify(filter).contains_dynamic_filter() {
                 kept.fixed.push(Arc::clone(filter));
             } else if can_expr_be_pushed_down_with_schemas(filter, table) {
-                kept.dynamic.push(Arc::clone(filter));
+                kept.dynamic.push(Arc::new(Dynamic::new(filter)));
             }
         }
         kept
@@ -111,14 +114,14 @@ impl Filters {
         asking.filter(|asking| !asking.columns.is_empty()).collect()
     }
 
+    fn each(&self) -> impl Iterator<Item = &Filter> {
+        let dynamic = self.dynamic.iter().map(|dynamic| dynamic.filter());
+        self.fixed.iter().chain(dynamic)
+    }
+
     /// All as one expression.
     pub(super) fn all(&self) -> Option<Filter> {
-        let both: Vec<Filter> = self
-            .fixed
-            .iter()
-            .chain(&self.dynamic)
-            .map(Arc::clone)
-            .collect();
+        let both: Vec<Filter> = self.each().map(Arc::clone).collect();
         all_of(&both)
     }
 
@@ -126,7 +129,7 @@ impl Filters {
         &self,
         f: &mut dyn FnMut(&Filter) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for filter in self.fixed.iter().chain(&self.dynamic) {
+        for filter in self.each() {
             if f(filter)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }
@@ -137,17 +140,21 @@ impl Filters {
     /// Decides for one file, by what the dynamic filters are at this moment. `maybe_nan` are the table's columns whose
     /// statistics in this file say nothing of NaN.
     pub(super) fn open(&self, maybe_nan: &[usize]) -> Result<OpenedFilters> {
-        let mut opened = OpenedFilters::default();
-        for filter in &self.dynamic {
-            if worth_evaluating(filter)? && sound_on_statistics(filter, maybe_nan) {
-                opened.rows.push(Arc::clone(filter));
+        let sound = |filter: &&Filter| sound_on_statistics(filter, maybe_nan);
+        let mut opened = OpenedFilters {
+            prune: self.fixed.iter().filter(sound).map(Arc::clone).collect(),
+            ..OpenedFilters::default()
+        };
+        for dynamic in &self.dynamic {
+            let now = dynamic.now()?;
+            if !sound(&&now.filter) {
+                continue;
             }
+            if now.worth_evaluating {
+                opened.rows.push(Arc::clone(&now.filter));
+            }
+            opened.prune.push(now.filter);
         }
-        let all = self.fixed.iter().chain(&self.dynamic);
-        opened.prune = all
-            .filter(|filter| sound_on_statistics(filter, maybe_nan))
-            .map(Arc::clone)
-            .collect();
         Ok(opened)
     }
 
@@ -191,6 +198,10 @@ impl OpenedFilters {
     }
 }
 
+fn is_long(list: &InListExpr) -> bool {
+    list.list().len() > LIST_ASKED_OF_STATISTICS
+}
+
 /// What these filters are at this moment, without the conjuncts that statistics can't answer.
 pub(super) fn asked_of_statistics(filters: &[Filter]) -> Result<Option<Filter>> {
     let mut asked = Vec::new();
@@ -200,36 +211,13 @@ pub(super) fn asked_of_statistics(filters: &[Filter]) -> Result<Option<Filter>> 
             split_conjunction(&now)
                 .into_iter()
                 .filter(|part| {
-                    part.downcast_ref::<InListExpr>()
-                        .is_none_or(|list| list.list().len() <= LIST_ASKED_OF_STATISTICS)
+                    let list = part.downcast_ref::<InListExpr>();
+                    !part.is::<LongList>() && list.is_none_or(|list| !is_long(list))
                 })
                 .map(Arc::clone),
         );
     }
     Ok(all_of(&asked))
-}
-
-/// Whether a dynamic filter says something by now, or still may, and says it without a large hash table.
-fn worth_evaluating(filter: &Filter) -> Result<bool> {
-    let now = snapshot_physical_expr(Arc::clone(filter))?;
-    let settled = !matches!(
-        DynamicFilterTracking::classify(filter),
-        DynamicFilterTracking::Watching(_)
-    );
-    let is_literal = now.downcast_ref::<Literal>().is_some();
-    if settled && is_literal {
-        return Ok(false);
-    }
-    let mut large = false;
-    now.apply(|node| {
-        large |= node.downcast_ref::<HashTableLookupExpr>().is_some();
-        Ok(if large {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
-    })?;
-    Ok(!large)
 }
 
 /// Whether minima and maxima that leave NaN out may decide the filter. NaN is greater than every number, so only "less
@@ -300,6 +288,7 @@ pub(super) fn cannot_fail(filter: &Filter) -> bool {
             || node.is::<Column>()
             || node.is::<Literal>()
             || node.is::<InListExpr>()
+            || node.is::<LongList>()
             || node.is::<IsNullExpr>()
             || node.is::<IsNotNullExpr>()
             || node.is::<NotExpr>();

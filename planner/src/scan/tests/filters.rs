@@ -112,6 +112,35 @@ async fn a_joins_few_keys_leave_files_out_before_their_footers_are_read() {
 }
 
 #[tokio::test]
+async fn a_joins_list_of_keys_is_evaluated_by_the_reader_whatever_type_a_file_has_them_in() {
+    let lake = Lake::new();
+    let narrow = vec![
+        (field(1, "n", DataType::Int32), ints((2000..3000).map(Some))),
+        (
+            field(3, "s", DataType::Utf8),
+            texts((0..1000).map(|_| Some("text"))),
+        ),
+    ];
+    let narrow = lake.write(&file("narrow"), &batch(narrow), 0, vec![]);
+    let files = vec![
+        rows_of(&lake, "f0", 0, 1000),
+        rows_of(&lake, "f1", 1000, 1000),
+        narrow,
+    ];
+    let table = table(&lake, files);
+    let keys: Vec<String> = (0..100).map(|at| format!("({})", at * 29)).collect();
+    let keys = format!("(VALUES {}) AS v(k)", keys.join(", "));
+    let sql = format!("SELECT count(s), sum(n) FROM t JOIN {keys} ON n = k");
+    let (answer, metric) = ran(&table, &sql).await;
+    assert!(
+        answer.contains("| 100 ") && answer.contains("143550"),
+        "{answer}"
+    );
+    assert_eq!(metric("pushdown_rows_matched"), 100);
+    assert_eq!(metric("pushdown_rows_pruned"), 2900);
+}
+
+#[tokio::test]
 async fn many_keys_are_looked_up_by_the_join_and_not_by_the_reader() {
     let lake = Lake::new();
     let table = table(&lake, vec![rows_of(&lake, "f", 0, 3000)]);
