@@ -478,7 +478,12 @@ proptest! {
                 format!("{n} {}", s.unwrap_or("∅"))
             }).collect();
             prop_assert_eq!(table.rows(&sql).await, expected);
-            prop_assert!(limit == Some(0) || !sorts(&table, &sql).await);
+            // Of a column that is null all through a file there are no bounds, and where files follow each other without
+            // any the engine sorts again.
+            let bounded = files.iter().all(|rows| {
+                rows.iter().any(|row| row.0.is_some()) && rows.iter().any(|row| row.1.is_some())
+            });
+            prop_assert!(limit == Some(0) || !bounded || !sorts(&table, &sql).await);
             Ok(())
         })?;
     }
